@@ -1,0 +1,195 @@
+# imgtool: one makefile for GNU make and BSD make.
+#
+#	make deps demo		fetch what is needed, then show what it does
+#	make deps test		fetch what is needed, then run every test
+#
+# Nothing here may ask a tool that `make deps` installs while this file is
+# read: in `make deps test` it is read first and the tools come later.
+
+# --- what you may want to change ---------------------------------------
+
+VERSION = 0.1.0
+
+CC ?= cc
+CFLAGS = -O2 -g
+STD = -std=c99
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wundef -Wvla -Werror
+LIBS = -lz
+UNIT_LIBS = -lcmocka
+
+# Every stack frame of the core, in bytes: a kernel's stack is small.
+CORE_FRAME = -Wframe-larger-than=1024
+
+# The second kind of object, .ao, is the one the tests use.
+SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
+SAN_CFLAGS = -O1 -g -fno-omit-frame-pointer
+
+# DESTDIR, when set, goes before all of these.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+
+# --- sources -----------------------------------------------------------
+
+# What a kernel builds too; `make check-core` proves that it can.
+CORE_SRC = \
+	lib/core/img.c lib/core/rw.c lib/core/cache.c lib/core/finding.c \
+	lib/core/formats.c \
+	lib/raw/raw.c \
+	lib/vhd/footer.c lib/vhd/header.c lib/vhd/open.c lib/vhd/verify.c \
+	lib/vhd/map.c lib/vhd/alloc.c
+
+# In the library, for programs only.
+TOOL_SRC = \
+	lib/raw/check.c lib/raw/create.c \
+	lib/vhd/check.c lib/vhd/deep.c lib/vhd/locator.c lib/vhd/repair.c \
+	lib/vhd/create.c lib/vhd/info.c lib/vhd/geometry.c \
+	lib/tool/copy.c lib/tool/compare.c \
+	lib/host/file.c lib/host/env.c lib/host/output.c
+
+CMD_SRC = \
+	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \
+	cmd/imgtool/print.c cmd/imgtool/info.c cmd/imgtool/check.c \
+	cmd/imgtool/map.c cmd/imgtool/convert.c cmd/imgtool/dd.c \
+	cmd/imgtool/compare.c cmd/imgtool/create.c cmd/imgtool/progress.c
+
+# One cmocka program per file, tests/unit/ mirrors lib/.
+UNIT_SRC =
+
+# Linked into every program of UNIT_SRC and PROG_SRC: what they share.
+HELP_SRC =
+
+# Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
+PROG_SRC =
+
+MAN = man/imgtool.1 man/imgtool-check.7 man/img.3 man/img_format.9
+
+# Every object depends on every header: simple, and never wrong.
+HDRS != find lib cmd tests -name '*.h' -o -name '*.def' | sort
+
+# --- objects and products ----------------------------------------------
+
+LIB_SRC = $(CORE_SRC) $(TOOL_SRC)
+TEST_SRC = $(UNIT_SRC) $(PROG_SRC)
+TEST_T = $(TEST_SRC:.c=.t)
+
+all: libimg.a imgtool
+
+.SUFFIXES:
+.SUFFIXES: .c .o .ao .t
+
+# Only what talks to the system sees more of it than C99 has.
+FLAGS_FOR = \
+	case $< in \
+	(lib/host/*|cmd/*|tests/*) f=-D_GNU_SOURCE ;; \
+	(*) f= ;; \
+	esac
+FRAME_FOR = \
+	case " $(CORE_SRC) " in \
+	(*" $< "*) f=$(CORE_FRAME) ;; \
+	esac
+
+.c.o:
+	@$(FLAGS_FOR); $(FRAME_FOR); set -x; \
+	$(CC) $(STD) $$f $(WARN) $(CPPFLAGS) $(CFLAGS) -Ilib -c -o $@ $<
+
+.c.ao:
+	@$(FLAGS_FOR); set -x; \
+	$(CC) $(STD) $$f $(WARN) $(CPPFLAGS) $(SAN_CFLAGS) $(SAN) \
+	    -Ilib -Itests -c -o $@ $<
+
+.ao.t:
+	$(CC) $(SAN) $(LDFLAGS) -o $@ $< $(HELP_SRC:.c=.ao) libimg-asan.a \
+	    $(UNIT_LIBS) $(LIBS)
+
+libimg.a: $(LIB_SRC:.c=.o)
+	rm -f $@
+	$(AR) rcs $@ $(LIB_SRC:.c=.o)
+
+libimg-asan.a: $(LIB_SRC:.c=.ao)
+	rm -f $@
+	$(AR) rcs $@ $(LIB_SRC:.c=.ao)
+
+imgtool: $(CMD_SRC:.c=.o) libimg.a
+	$(CC) $(LDFLAGS) -o $@ $(CMD_SRC:.c=.o) libimg.a $(LIBS)
+
+imgtool-asan: $(CMD_SRC:.c=.ao) libimg-asan.a
+	$(CC) $(SAN) $(LDFLAGS) -o $@ $(CMD_SRC:.c=.ao) libimg-asan.a $(LIBS)
+
+$(LIB_SRC:.c=.o) $(CMD_SRC:.c=.o): $(HDRS)
+$(LIB_SRC:.c=.ao) $(CMD_SRC:.c=.ao): $(HDRS)
+$(TEST_SRC:.c=.ao) $(HELP_SRC:.c=.ao): $(HDRS)
+$(TEST_T): $(HELP_SRC:.c=.ao) libimg-asan.a
+
+# --- tests and gates ---------------------------------------------------
+
+deps:
+	@sh .ci/deps
+
+demo: imgtool
+	@IMGTOOL=./imgtool sh tests/demo.sh
+
+# T narrows it: make test T="tests/cli/readme.sh tests/cli/info.sh"
+test: imgtool imgtool-asan $(TEST_T)
+	@sh tests/run.sh $(UNIT_SRC:.c=.t) $(T)
+
+check-core:
+	sh tests/gate/selftest.sh
+	sh tests/gate/core.sh $(CORE_SRC)
+
+lint:
+	sh tests/gate/format.sh
+	sh tests/gate/size.sh
+	sh tests/gate/return.sh
+	sh tests/gate/paths.sh
+	sh tests/gate/shell.sh
+	sh tests/gate/man.sh $(MAN)
+
+format:
+	sh tests/gate/format.sh -i
+
+bench: imgtool
+	@IMGTOOL=./imgtool sh tests/bench/run.sh
+
+# --- install -----------------------------------------------------------
+
+install: all
+	mkdir -p $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig \
+	    $(DESTDIR)$(INCDIR)/imgtool/core $(DESTDIR)$(MANDIR)/man1 \
+	    $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7 \
+	    $(DESTDIR)$(MANDIR)/man9
+	install -m 755 imgtool $(DESTDIR)$(BINDIR)/imgtool
+	install -m 644 libimg.a $(DESTDIR)$(LIBDIR)/libimg.a
+	install -m 644 lib/img.h $(DESTDIR)$(INCDIR)/imgtool/img.h
+	install -m 644 lib/core/findings.def \
+	    $(DESTDIR)$(INCDIR)/imgtool/core/findings.def
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+	    -e 's|@INCDIR@|$(INCDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    lib/img.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/img.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/img.pc
+	install -m 644 man/imgtool.1 $(DESTDIR)$(MANDIR)/man1/imgtool.1
+	install -m 644 man/img.3 $(DESTDIR)$(MANDIR)/man3/img.3
+	install -m 644 man/imgtool-check.7 \
+	    $(DESTDIR)$(MANDIR)/man7/imgtool-check.7
+	install -m 644 man/img_format.9 $(DESTDIR)$(MANDIR)/man9/img_format.9
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/imgtool $(DESTDIR)$(LIBDIR)/libimg.a \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/img.pc \
+	    $(DESTDIR)$(MANDIR)/man1/imgtool.1 \
+	    $(DESTDIR)$(MANDIR)/man3/img.3 \
+	    $(DESTDIR)$(MANDIR)/man7/imgtool-check.7 \
+	    $(DESTDIR)$(MANDIR)/man9/img_format.9 \
+	    $(DESTDIR)$(INCDIR)/imgtool/img.h \
+	    $(DESTDIR)$(INCDIR)/imgtool/core/findings.def
+	-rmdir $(DESTDIR)$(INCDIR)/imgtool/core $(DESTDIR)$(INCDIR)/imgtool
+
+clean:
+	find lib cmd tests \( -name '*.o' -o -name '*.ao' -o -name '*.t' \) \
+	    -exec rm -f {} +
+	rm -f imgtool imgtool-asan libimg.a libimg-asan.a
+
+.PHONY: all deps demo test check-core lint format bench install uninstall clean
