@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * env.h: everything that core code may use of the world: fixed-width types,
+ * four functions on memory, errno values, and what img.h lets the caller
+ * lend.  This is the only file of the core that includes system headers.
+ */
+
+#ifndef IMG_ENV_H
+#define IMG_ENV_H
+
+#ifdef _KERNEL
+#include <sys/types.h>
+#include <sys/stdint.h>
+#include <sys/errno.h>
+#include <sys/systm.h>
+#else
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#endif
+
+#include "img.h"
+
+/* True when [off, off + len) lies inside [0, end), without overflow. */
+static inline int
+img_inside(uint64_t off, uint64_t len, uint64_t end)
+{
+	return (off <= end && len <= end - off);
+}
+
+/* True when the two ranges share a byte; neither may wrap. */
+static inline int
+img_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return (alen > 0 && blen > 0 && a < b + blen && b < a + alen);
+}
+
+static inline uint64_t
+img_min(uint64_t a, uint64_t b)
+{
+	return (a < b ? a : b);
+}
+
+/* Round up to a multiple of a power of two; the caller excludes overflow. */
+static inline uint64_t
+img_roundup(uint64_t n, uint64_t power)
+{
+	return ((n + power - 1) & ~(power - 1));
+}
+
+static inline uint32_t
+img_be16(const uint8_t *p)
+{
+	return ((uint32_t)p[0] << 8 | p[1]);
+}
+
+static inline uint32_t
+img_be32(const uint8_t *p)
+{
+	return (img_be16(p) << 16 | img_be16(p + 2));
+}
+
+static inline uint64_t
+img_be64(const uint8_t *p)
+{
+	return ((uint64_t)img_be32(p) << 32 | img_be32(p + 4));
+}
+
+static inline void
+img_put_be16(uint8_t *p, uint32_t n)
+{
+	p[0] = (uint8_t)(n >> 8);
+	p[1] = (uint8_t)n;
+}
+
+static inline void
+img_put_be32(uint8_t *p, uint32_t n)
+{
+	img_put_be16(p, n >> 16);
+	img_put_be16(p + 2, n);
+}
+
+static inline void
+img_put_be64(uint8_t *p, uint64_t n)
+{
+	img_put_be32(p, (uint32_t)(n >> 32));
+	img_put_be32(p + 4, (uint32_t)n);
+}
+
+#endif /* IMG_ENV_H */

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * The one file that moves guest bytes: reading, writing, splitting, zero
+ * filling, backing chains and copy-up.  Formats only say where bytes live.
+ */
+
+#include "core/core.h"
+
+static int
+check_range(const struct img *im, uint64_t voff, uint64_t len)
+{
+	return (img_inside(voff, len, im->im_size) ? 0 : EINVAL);
+}
+
+static void
+set_extent(struct img_extent *e, enum img_etype type, uint64_t voff,
+    uint64_t len)
+{
+	memset(e, 0, sizeof(*e));
+	e->e_type = type;
+	e->e_voff = voff;
+	e->e_len = len;
+	e->e_off = IMG_NOWHERE;
+}
+
+/*
+ * A loop, not recursion: the depth of a chain is a stranger's choice.  Where
+ * a backing image is shorter than what reads through it, zeros follow.
+ */
+int
+img_find(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e,
+    struct img **owner, unsigned *depth)
+{
+	unsigned d;
+	int error;
+
+	for (d = 0;; d++, im = im->im_back) {
+		if (voff >= im->im_size) {
+			set_extent(e, IMG_ZERO, voff, len);
+			break;
+		}
+		len = img_min(len, im->im_size - voff);
+		error = im->im_fmt->f_map(im, voff, len, e);
+		if (error != 0)
+			return (error);
+		if (e->e_type != IMG_HOLE || im->im_back == NULL)
+			break;
+		len = e->e_len;
+	}
+	*owner = im;
+	*depth = d;
+	return (0);
+}
+
+/* Data that is a hole of the host file reads as zeros: say so. */
+static int
+look_at_host(struct img *im, struct img_extent *e)
+{
+	struct img_file *f = im->im_file[e->e_file];
+	uint64_t len = e->e_len;
+	int data, error;
+
+	if (e->e_type != IMG_DATA || f->f_ops->fo_extent == NULL)
+		return (0);
+	error = f->f_ops->fo_extent(f, e->e_off, &len, &data);
+	if (error != 0)
+		return (error);
+	if (len > 0 && len < e->e_len)
+		e->e_len = len;
+	if (!data)
+		e->e_type = IMG_ZERO;
+	return (0);
+}
+
+int
+img_walk(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e,
+    struct img **owner, unsigned *depth)
+{
+	int error;
+
+	if (len == 0 || check_range(im, voff, len) != 0)
+		return (EINVAL);
+	error = img_find(im, voff, len, e, owner, depth);
+	if (error != 0)
+		return (error);
+	return (look_at_host(*owner, e));
+}
+
+int
+img_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
+{
+	int error;
+
+	if (len == 0 || check_range(im, voff, len) != 0)
+		return (EINVAL);
+	error = im->im_fmt->f_map(im, voff, len, e);
+	if (error != 0)
+		return (error);
+	return (look_at_host(im, e));
+}
+
+/* Bytes out of a packed unit; the last one unpacked is kept. */
+static int
+read_packed(struct img *im, const struct img_extent *e, void *buf,
+    uint32_t len)
+{
+	uint64_t in = e->e_voff & (im->im_unit - 1);
+	uint32_t plen;
+	int error;
+
+	if (im->im_packoff != e->e_off) {
+		plen = (uint32_t)img_min(e->e_plen, im->im_packmax);
+		if (e->e_off >= im->im_eof[e->e_file])
+			return (EIO);
+		plen = (uint32_t)img_min(plen,
+		    im->im_eof[e->e_file] - e->e_off);
+		im->im_packoff = IMG_NOWHERE;
+		error = img_io_read(im, e->e_file, im->im_packed, plen,
+		    e->e_off);
+		if (error == 0)
+			error = im->im_fmt->f_unpack(im, e, im->im_packed,
+			    plen, im->im_unpacked);
+		if (error != 0)
+			return (error);
+		im->im_packoff = e->e_off;
+	}
+	memcpy(buf, im->im_unpacked + in, len);
+	return (0);
+}
+
+static int
+read_extent(struct img *im, const struct img_extent *e, void *buf)
+{
+	uint32_t len = (uint32_t)e->e_len;
+
+	switch (e->e_type) {
+	case IMG_HOLE:
+	case IMG_ZERO:
+		memset(buf, 0, len);
+		return (0);
+	case IMG_DATA:
+		return (img_io_read(im, e->e_file, buf, len, e->e_off));
+	case IMG_PACKED:
+		return (read_packed(im, e, buf, len));
+	case IMG_BAD:
+		break;
+	}
+	return (EIO);
+}
+
+/* Without the checks at the door: what the guest saw until now. */
+static int
+read_all(struct img *im, uint8_t *buf, uint32_t len, uint64_t voff)
+{
+	struct img_extent e;
+	struct img *owner;
+	unsigned depth;
+	int error = 0;
+
+	while (len > 0 && error == 0) {
+		error = img_find(im, voff, len, &e, &owner, &depth);
+		if (error == 0)
+			error = read_extent(owner, &e, buf);
+		if (error == 0) {
+			buf += e.e_len;
+			len -= (uint32_t)e.e_len;
+			voff += e.e_len;
+		}
+	}
+	return (error);
+}
+
+static int
+refusal(const struct img *im)
+{
+	if (img_row(im->im_why.fi_row)->r_severity < IMG_SEV_CORRUPT)
+		return (ENOTSUP);
+	return (EFTYPE);
+}
+
+int
+img_read(struct img *im, void *buf, uint32_t len, uint64_t voff)
+{
+	if (check_range(im, voff, len) != 0)
+		return (EINVAL);
+	if (im->im_allows < IMG_ALLOW_READ)
+		return (refusal(im));
+	return (read_all(im, buf, len, voff));
+}
+
+/*
+ * Fill n bytes at off of a fresh unit with what the guest saw at voff until
+ * now; beyond the disk that is zeros.  New space that reads as zeros needs
+ * no writing of zeros.
+ */
+static int
+fill(struct img *im, const struct img_claim *c, uint64_t voff, uint64_t off,
+    uint64_t n)
+{
+	struct img_extent e;
+	struct img *owner;
+	unsigned depth;
+	int error, zero;
+
+	while (n > 0) {
+		error = img_find(im, voff, n, &e, &owner, &depth);
+		if (error != 0)
+			return (error);
+		zero = e.e_type == IMG_HOLE || e.e_type == IMG_ZERO;
+		if (zero && !(c->c_flags & IMG_CLAIM_ZEROED))
+			error = img_io_zeros(im, c->c_ext.e_file, off,
+			    e.e_len);
+		if (!zero) {
+			e.e_len = img_min(e.e_len, IMG_BOUNCE);
+			error = read_extent(owner, &e, im->im_buf);
+			if (error == 0)
+				error = img_io_write(im, c->c_ext.e_file,
+				    im->im_buf, (uint32_t)e.e_len, off);
+		}
+		if (error != 0)
+			return (error);
+		voff += e.e_len;
+		off += e.e_len;
+		n -= e.e_len;
+	}
+	return (0);
+}
+
+static int
+fill_around(struct img *im, const struct img_claim *c)
+{
+	const struct img_extent *e = &c->c_ext;
+	int error;
+
+	error = fill(im, c, e->e_voff - c->c_before, e->e_off - c->c_before,
+	    c->c_before);
+	if (error == 0)
+		error = fill(im, c, e->e_voff + e->e_len,
+		    e->e_off + e->e_len, c->c_after);
+	return (error);
+}
+
+static int
+writable(const struct img *im)
+{
+	if (im->im_latched)
+		return (EIO);
+	if (!(im->im_flags & IMG_RDWR) || im->im_allows < IMG_ALLOW_WRITE)
+		return (EROFS);
+	return (0);
+}
+
+int
+img_begin(struct img *im, uint64_t voff, uint64_t len, struct img_claim *c)
+{
+	int error;
+
+	if (len == 0 || check_range(im, voff, len) != 0)
+		return (EINVAL);
+	error = writable(im);
+	if (error != 0)
+		return (error);
+	memset(c, 0, sizeof(*c));
+	error = im->im_fmt->f_begin(im, voff, len, c);
+	if (error != 0 || !(c->c_flags & IMG_CLAIM_FRESH))
+		return (error);
+	error = fill_around(im, c);
+	if (error != 0)
+		(void)im->im_fmt->f_end(im, c, 0);
+	return (error);
+}
+
+int
+img_end(struct img *im, struct img_claim *c, int ok)
+{
+	if (!(c->c_flags & IMG_CLAIM_FRESH))
+		return (0);
+	return (im->im_fmt->f_end(im, c, ok));
+}
+
+int
+img_write(struct img *im, const void *buf, uint32_t len, uint64_t voff)
+{
+	const uint8_t *p = buf;
+	struct img_claim c;
+	uint32_t n;
+	int error, error2;
+
+	if (check_range(im, voff, len) != 0)
+		return (EINVAL);
+	for (; len > 0; len -= n, p += n, voff += n) {
+		error = img_begin(im, voff, len, &c);
+		if (error != 0)
+			return (error);
+		n = (uint32_t)c.c_ext.e_len;
+		error = img_io_write(im, c.c_ext.e_file, p, n,
+		    c.c_ext.e_off);
+		error2 = img_end(im, &c, error == 0);
+		if (error != 0 || error2 != 0)
+			return (error != 0 ? error : error2);
+	}
+	return (0);
+}
+
+/* Zeros into one claim: in place by the host's own means where it has any. */
+static int
+zero_claim(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
+{
+	struct img_claim c;
+	struct img_file *f;
+	int error, error2;
+
+	error = img_begin(im, voff, len, &c);
+	if (error != 0)
+		return (error);
+	f = im->im_file[c.c_ext.e_file];
+	*done = c.c_ext.e_len;
+	if (!(c.c_flags & IMG_CLAIM_ZEROED)) {
+		im->im_unsynced = 1;
+		if (f->f_ops->fo_zero != NULL &&
+		    img_inside(c.c_ext.e_off, *done,
+			im->im_eof[c.c_ext.e_file]))
+			error = f->f_ops->fo_zero(f, c.c_ext.e_off, *done);
+		else
+			error = img_io_zeros(im, c.c_ext.e_file,
+			    c.c_ext.e_off, *done);
+	}
+	error2 = img_end(im, &c, error == 0);
+	return (error != 0 ? error : error2);
+}
+
+/* One step of img_zero: how much it did. */
+static int
+zero_some(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
+{
+	struct img_extent e;
+	struct img *owner;
+	unsigned depth;
+	int error;
+
+	*done = 0;
+	if (im->im_fmt->f_zero != NULL) {
+		error = im->im_fmt->f_zero(im, voff, len, done);
+		if (error != 0 || *done > 0)
+			return (error);
+	}
+	error = img_find(im, voff, len, &e, &owner, &depth);
+	if (error != 0)
+		return (error);
+	if (e.e_type == IMG_HOLE || e.e_type == IMG_ZERO) {
+		*done = e.e_len;
+		return (0);
+	}
+	return (zero_claim(im, voff, e.e_len, done));
+}
+
+int
+img_zero(struct img *im, uint64_t voff, uint64_t len)
+{
+	uint64_t done;
+	int error;
+
+	if (check_range(im, voff, len) != 0)
+		return (EINVAL);
+	error = writable(im);
+	for (; len > 0 && error == 0; len -= done, voff += done)
+		error = zero_some(im, voff, len, &done);
+	return (error);
+}
+
+int
+img_lend(struct img *im, struct img *backing)
+{
+	im->im_back = backing;
+	return (0);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC */
+
+/* vhd.h: what the files of the VHD format share. */
+
+#ifndef VHD_H
+#define VHD_H
+
+#include "core/core.h"
+#include "vhd/disk.h"
+
+/* Metadata that blocks must not touch: copy, header, BAT, locators. */
+#define VHD_NAREAS (3 + VHD_NLOCATORS)
+
+struct vhd_area {
+	uint64_t a_off;
+	uint64_t a_len;
+};
+
+/* What is found where a footer may be. */
+enum vhd_footer_state {
+	VHD_F_MISSING, /* no cookie */
+	VHD_F_POISONED,
+	VHD_F_BAD, /* cookie, but the checksum is wrong */
+	VHD_F_GOOD
+};
+
+struct vhd {
+	uint8_t v_footer[VHD_FOOTER];  /* the one in force */
+	uint8_t v_header[VHD_HEADER];  /* dynamic and differencing only */
+	uint64_t v_infooter;	       /* offset of the footer in force */
+	uint64_t v_endfooter;	       /* a good end footer, or IMG_NOWHERE */
+	enum vhd_footer_state v_end;   /* states as found, for info */
+	enum vhd_footer_state v_copy;
+	int v_sum_ok;		  /* the dynamic header's checksum */
+	uint32_t v_type;	  /* VHD_FIXED, ... */
+	uint64_t v_header_off;
+	uint64_t v_bat_off;
+	uint32_t v_nentries;	  /* in the BAT */
+	uint32_t v_nblocks;	  /* that the disk has */
+	uint32_t v_block;	  /* bytes, a power of two */
+	uint32_t v_shift;	  /* log2(v_block) */
+	uint32_t v_bitmap;	  /* bytes of the bitmap area, whole sectors */
+	uint64_t v_limit;	  /* blocks must end here: end footer or EOF */
+	uint64_t v_next;	  /* where the next block goes */
+	int v_moved;		  /* fresh: the end footer must be written */
+	uint32_t v_nareas;
+	struct vhd_area v_area[VHD_NAREAS];
+	char v_parent[VHD_H_PARENT_NAME_LEN * 3 / 2 + 1]; /* UTF-8 */
+};
+
+/* footer.c */
+uint32_t vhd_sum(const uint8_t *, uint32_t len, uint32_t sum_off);
+void vhd_set_sum(uint8_t *, uint32_t len, uint32_t sum_off);
+enum vhd_footer_state vhd_footer_state(const uint8_t *);
+/* Raise the rows of the fields; EFTYPE where they allow nothing. */
+int vhd_footer_check(struct img *, const uint8_t *, uint64_t off);
+int vhd_is_zero(const uint8_t *, uint32_t len);
+
+/* geometry.c: cylinders << 16 | heads << 8 | sectors, facts 4.3. */
+uint32_t vhd_geometry(uint64_t size);
+uint32_t vhd_chs_sectors(const uint8_t *footer);
+
+/* place.c: find the footers and choose; see there. */
+int vhd_place(struct img *);
+int vhd_probe(struct img *);
+/* Offset of the end footer's candidate in a file of that length. */
+uint64_t vhd_end_offset(uint64_t len, uint32_t *avail);
+
+/* header.c */
+int vhd_header_check(struct img *);
+/* True where the 1024 bytes at off are a header with a right checksum. */
+int vhd_header_good(struct img *, uint64_t off);
+uint64_t vhd_locator_space(const uint8_t *locator);
+
+/* open.c */
+static inline struct vhd *
+vhd(const struct img *im)
+{
+	return (im->im_priv);
+}
+
+static inline uint32_t
+vhd_stride(const struct vhd *v)
+{
+	return (v->v_bitmap + v->v_block);
+}
+
+static inline uint64_t
+vhd_bat_bytes(uint32_t nentries)
+{
+	return (img_roundup((uint64_t)nentries * 4, IMG_SECTOR));
+}
+
+int vhd_open(struct img *);
+
+/* map.c */
+/* One BAT entry through the table cache. */
+int vhd_bat_get(struct img *, uint32_t index, uint32_t *sec);
+/* The slice of the BAT that holds an entry, and where in it. */
+int vhd_bat_slice(struct img *, uint32_t index, struct img_slice **,
+    uint32_t *at);
+/* The sector bitmap's slice for a sector of a block at off. */
+int vhd_bitmap_slice(struct img *, uint64_t off, uint32_t sec,
+    struct img_slice **, uint32_t *bit);
+/* Which row an entry breaks, IMG_ROW_NONE if none; *usable data bytes. */
+enum img_row vhd_judge(const struct img *, uint32_t sec, uint64_t *usable);
+int vhd_map(struct img *, uint64_t voff, uint64_t len, struct img_extent *);
+
+/* verify.c */
+int vhd_verify(struct img *);
+
+/* alloc.c */
+int vhd_alloc_init(struct img *);
+int vhd_begin(struct img *, uint64_t voff, uint64_t len, struct img_claim *);
+int vhd_end(struct img *, struct img_claim *, int ok);
+int vhd_zero(struct img *, uint64_t voff, uint64_t len, uint64_t *done);
+int vhd_flush(struct img *);
+
+#endif /* VHD_H */
