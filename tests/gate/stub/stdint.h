@@ -21,6 +21,7 @@ typedef __UINTPTR_TYPE__ uintptr_t;
 #define UINT16_MAX __UINT16_MAX__
 #define UINT32_MAX __UINT32_MAX__
 #define UINT64_MAX __UINT64_MAX__
+#define SIZE_MAX __SIZE_MAX__
 
 #define UINT32_C(c) c##U
 #define UINT64_C(c) c##ULL
