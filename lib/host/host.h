@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * host.h: what programs need of a POSIX system beside img.h's host part:
+ * results that appear only when complete, signals, pipes.
+ *
+ * As in img.h, every call returns 0 or a positive errno value unless it says
+ * otherwise.  Where errno alone would not say enough, the caller's buffer
+ * why gets a few words (lower case, no full stop), else the empty string.
+ */
+
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "img.h"
+
+/* ------------------------------------------------------------------------
+ * Results
+ *
+ * A result is written to a file that has no name, beside the destination,
+ * and gets its name when it is complete.  A regular file that has the name
+ * stays whole until then, and the new one takes over its mode, its owner
+ * where that is permitted, and its extended attributes.  A symbolic link is
+ * followed: its target is replaced or, when it dangles, created.  A block
+ * device is written in place.  Where the system has no unnamed files the
+ * temporary is called .NAME.imgtool-XXXXXX; only a SIGKILL leaves it behind.
+ */
+
+struct host_output;
+
+#define HOST_NOCLOBBER 1u /* EEXIST when something has the name already */
+#define HOST_FORCE 2u	  /* replace a file that has other hard links too */
+#define HOST_NAMED 4u	  /* as if there were no unnamed files; for tests */
+
+/*
+ * EISDIR for a folder, EINVAL for anything else that is no file and no block
+ * device, EACCES for a file that the caller may not write, EMLINK for one
+ * with other hard links, EBUSY for a device in use (mounted, say), ELOOP.
+ */
+int host_output_open(struct host_output **, const char *path, unsigned flags,
+    char *why, size_t whylen);
+
+/* The file to write; it belongs to the output, do not close it. */
+struct img_file *host_output_file(struct host_output *);
+
+/* 1 if it is written in place, so that an interrupt leaves it unusable. */
+int host_output_is_device(const struct host_output *);
+
+/*
+ * Make the result durable and give it its name.  Frees out; with an error
+ * nothing is left behind, and what had the name before is untouched (but
+ * the file may be in place when only syncing its folder failed: EIO).
+ */
+int host_output_commit(struct host_output *);
+
+/* Leave no trace (a device stays as it is) and free; NULL is fine. */
+void host_output_abort(struct host_output *);
+
+/*
+ * The rest of a pipe as a file without a name that vanishes when closed by
+ * img_host_close, beside dstpath (in $TMPDIR or /var/tmp when that is a
+ * device).  Runs of zeros become holes.  EINTR after a signal.
+ */
+int host_spool(struct img_file **, const char *dstpath, int infd, char *why,
+    size_t whylen);
+
+/*
+ * 1 when both are one file or one device, by whatever name; else 0.  On
+ * Linux a loop device is the same as the file behind it.
+ */
+int host_same_file(const struct img_file *, const struct img_file *);
+/* The same for a path, which need not exist; links are followed. */
+int host_same_path(const struct img_file *, const char *path);
+
+/* ------------------------------------------------------------------------
+ * Signals, progress, pipes
+ */
+
+/*
+ * Let SIGINT, SIGTERM and SIGHUP (unless they are ignored, as by nohup) end
+ * long calls with EINTR, by img_host_env's poll; ignore SIGPIPE and SIGXFSZ
+ * so that writes report EPIPE and EFBIG.
+ */
+void host_catch_signals(void);
+
+/* The signal that was caught last, 0 for none. */
+int host_signal(void);
+
+/*
+ * Also call fn from img_host_env's poll, on the thread that polls; not 0
+ * ends the polling call with it.  NULL ends this.
+ */
+void host_set_poll(int (*fn)(void *arg, uint64_t done, uint64_t total),
+    void *arg);
+
+/*
+ * Read until len bytes are there or the input ends; *got says how many.
+ * Write all.  Both wait for slow descriptors, and return EINTR once a signal
+ * was caught (a write that is waiting already may need a second one).
+ */
+int host_read(int fd, void *, size_t len, size_t *got);
+int host_write(int fd, const void *, size_t len);
+
+/*
+ * Fill cr_time and cr_random; with SOURCE_DATE_EPOCH in the environment
+ * cr_time is that and cr_repeatable is set.  EINVAL when it is no decimal
+ * number of seconds.
+ */
+int host_seed(struct img_create *);
+
+/* ------------------------------------------------------------------------
+ * Between the files of lib/host
+ */
+
+/* Give to the new file what the replaced one had: owner, xattrs, mode. */
+int host_keep(int oldfd, int newfd, char *why, size_t whylen);
+
+/* Words for why, or "" with NULL; returns error. */
+int host_why(char *why, size_t whylen, const char *words, int error);
+
+#endif /* HOST_HOST_H */
