@@ -48,7 +48,8 @@ TOOL_SRC = \
 	lib/vhd/check.c lib/vhd/deep.c lib/vhd/locator.c lib/vhd/repair.c \
 	lib/vhd/create.c lib/vhd/info.c lib/vhd/geometry.c \
 	lib/tool/copy.c lib/tool/compare.c \
-	lib/host/file.c lib/host/env.c lib/host/output.c
+	lib/host/file.c lib/host/env.c lib/host/output.c lib/host/place.c \
+	lib/host/keep.c lib/host/spool.c
 
 CMD_SRC = \
 	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \

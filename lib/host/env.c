@@ -88,9 +88,8 @@ env_poll(void *arg, uint64_t done, uint64_t total)
 	return (poll_fn == NULL ? 0 : poll_fn(poll_arg, done, total));
 }
 
-static const struct img_env host_env = {
-	env_alloc, env_free, env_unpack, env_poll, NULL
-};
+static const struct img_env host_env = { env_alloc, env_free, env_unpack,
+	env_poll, NULL };
 
 const struct img_env *
 img_host_env(void)
@@ -218,8 +217,9 @@ host_seed(struct img_create *cr)
 	if (s == NULL) {
 		cr->cr_time = (int64_t)time(NULL);
 		cr->cr_repeatable = 0;
-		return (getentropy(cr->cr_random, sizeof(cr->cr_random)) ==
-		    -1 ? errno : 0);
+		return (getentropy(cr->cr_random, sizeof(cr->cr_random)) == -1 ?
+			errno :
+			0);
 	}
 	if (*s == '\0')
 		return (EINVAL);

@@ -184,7 +184,9 @@ punch(struct img_file *f, uint64_t off, uint64_t len)
 	do {
 		error = fallocate(file_fd(f),
 			    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			    (off_t)off, (off_t)len) == -1 ? errno : 0;
+			    (off_t)off, (off_t)len) == -1 ?
+		    errno :
+		    0;
 	} while (error == EINTR);
 	return (error);
 #else
@@ -249,8 +251,8 @@ disk_size(int fd, uint64_t *len)
 
 	if (fstat(fd, &st) == -1 || ioctl(fd, DIOCGDINFO, &dl) == -1)
 		return (errno);
-	*len = DL_GETPSIZE(&dl.d_partitions[DISKPART(st.st_rdev)]) *
-	    dl.d_secsize;
+	*len =
+	    DL_GETPSIZE(&dl.d_partitions[DISKPART(st.st_rdev)]) * dl.d_secsize;
 	return (0);
 #else
 	(void)fd;
@@ -280,20 +282,17 @@ device_resize(struct img_file *f, uint64_t len)
 	return (EINVAL);
 }
 
-static const struct img_fileops file_ops = {
-	file_read, file_write, file_barrier, file_length, file_resize,
+static const struct img_fileops file_ops = { file_read, file_write,
+	file_barrier, file_length, file_resize,
 #if defined(SEEK_DATA) && defined(SEEK_HOLE)
 	file_extent,
 #else
 	NULL,
 #endif
-	file_zero
-};
+	file_zero };
 
-static const struct img_fileops device_ops = {
-	file_read, file_write, file_barrier, device_length, device_resize,
-	NULL, device_zero
-};
+static const struct img_fileops device_ops = { file_read, file_write,
+	file_barrier, device_length, device_resize, NULL, device_zero };
 
 /*
  * 0 for what may hold an image.  With an fd, a character device is asked
@@ -356,8 +355,8 @@ img_host_open(struct img_file **out, const char *path, unsigned flags)
 	if (stat(path, &st) == 0 && (error = check_kind(&st, -1)) != 0)
 		return (error);
 	fl = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	fl |= (flags & (IMG_HOST_RDWR | IMG_HOST_CREATE)) != 0 ?
-	    O_RDWR : O_RDONLY;
+	fl |= (flags & (IMG_HOST_RDWR | IMG_HOST_CREATE)) != 0 ? O_RDWR :
+								 O_RDONLY;
 	if ((flags & IMG_HOST_CREATE) != 0)
 		fl |= O_CREAT | O_EXCL;
 	if ((fd = open(path, fl, 0666)) == -1)

@@ -32,8 +32,8 @@
 struct host_output;
 
 #define HOST_NOCLOBBER 1u /* EEXIST when something has the name already */
-#define HOST_FORCE 2u	  /* replace a file that has other hard links too */
-#define HOST_NAMED 4u	  /* as if there were no unnamed files; for tests */
+#define HOST_FORCE 2u     /* replace a file that has other hard links too */
+#define HOST_NAMED 4u     /* as if there were no unnamed files; for tests */
 
 /*
  * EISDIR for a folder, EINVAL for anything else that is no file and no block
@@ -114,9 +114,6 @@ int host_seed(struct img_create *);
 /* ------------------------------------------------------------------------
  * Between the files of lib/host
  */
-
-/* Give to the new file what the replaced one had: owner, xattrs, mode. */
-int host_keep(int oldfd, int newfd, char *why, size_t whylen);
 
 /* Words for why, or "" with NULL; returns error. */
 int host_why(char *why, size_t whylen, const char *words, int error);
