@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: ISC */
+
+/* The guest's view of a sound VHD, and files compared without the holes. */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mkimage.h"
+
+#define CHUNK 65536u
+
+static void
+open_image(struct image *im, const char *path, int flags)
+{
+	im->im_fd = open(path, flags, 0666);
+	if (im->im_fd == -1)
+		die(NULL, "%s: cannot open", path);
+}
+
+/* The end footer, or else the copy, if its checksum is right. */
+static int
+read_footer(const struct image *im, uint8_t *b)
+{
+	uint64_t len = file_length(NULL, im), off[2];
+	uint32_t sum;
+	unsigned i, k;
+
+	off[0] = len - (len % 512 == 511 ? 511 : 512);
+	off[1] = 0;
+	for (k = 0; k < 2; k++) {
+		file_read(NULL, im, b, 512, off[k]);
+		sum = 0;
+		for (i = 0; i < 512; i++)
+			sum += i >= 64 && i < 68 ? 0 : b[i];
+		if (memcmp(b, "conectix", 8) == 0 &&
+		    get_be(b + 64, 4) == (~sum & 0xffffffff))
+			return (0);
+	}
+	return (-1);
+}
+
+/* Zeros stay holes. */
+static void
+put_sector(const struct image *in, uint64_t from, struct image *out,
+    uint64_t to)
+{
+	static const uint8_t zero[512];
+	uint8_t b[512];
+
+	file_read(NULL, in, b, sizeof(b), from);
+	if (memcmp(b, zero, sizeof(b)) != 0)
+		file_write(NULL, out, b, sizeof(b), to);
+}
+
+static void
+put_block(const struct image *in, uint64_t at, uint64_t block,
+    struct image *out, uint64_t to, uint64_t size)
+{
+	uint64_t bitmap = ((block / 512 + 7) / 8 + 511) / 512 * 512, s;
+	uint8_t bits[1u << 17];
+
+	if (bitmap > sizeof(bits))
+		die(NULL, "block size is too large");
+	file_read(NULL, in, bits, (size_t)bitmap, at);
+	for (s = 0; s < block / 512; s++) {
+		if (to + s * 512 >= size)
+			break;
+		if (bits[s / 8] & 0x80 >> s % 8)
+			put_sector(in, at + bitmap + s * 512, out,
+			    to + s * 512);
+	}
+}
+
+static void
+put_dynamic(const struct image *in, uint64_t head, uint64_t size,
+    struct image *out)
+{
+	uint8_t b[512];
+	uint64_t bat, block, i, at;
+
+	file_read(NULL, in, b, sizeof(b), head);
+	if (memcmp(b, "cxsparse", 8) != 0)
+		die(NULL, "no dynamic header");
+	bat = get_be(b + 16, 8);
+	block = get_be(b + 32, 4);
+	if (block < 512)
+		die(NULL, "block size is too small");
+	for (i = 0; i * block < size; i++) {
+		file_read(NULL, in, b, 4, bat + 4 * i);
+		at = get_be(b, 4);
+		if (at != 0xffffffff)
+			put_block(in, at * 512, block, out, i * block, size);
+	}
+}
+
+void
+guest_bytes(const char *image, const char *path)
+{
+	struct image in, out;
+	uint8_t b[512];
+	uint64_t size, off;
+
+	open_image(&in, image, O_RDONLY);
+	open_image(&out, path, O_RDWR | O_CREAT | O_TRUNC);
+	if (read_footer(&in, b) == -1)
+		die(NULL, "%s: no footer", image);
+	size = get_be(b + 48, 8) / 512 * 512;
+	file_resize(NULL, &out, size);
+	if (get_be(b + 60, 4) == 2) {
+		for (off = 0; off < size; off += 512)
+			put_sector(&in, off, &out, off);
+	} else
+		put_dynamic(&in, get_be(b + 16, 8), size, &out);
+	close(in.im_fd);
+	close(out.im_fd);
+}
+
+/* The first offset at or after off that may hold data. */
+static uint64_t
+next_data(const struct image *im, uint64_t off, uint64_t len)
+{
+	off_t at;
+
+	if (off >= len)
+		return (len);
+	at = lseek(im->im_fd, (off_t)off, SEEK_DATA);
+	return (at == -1 ? len : (uint64_t)at);
+}
+
+/* 1 if byte off is in one of the ranges that are not compared. */
+static int
+excused(uint64_t off, char **ranges, int n)
+{
+	uint64_t start;
+	int i;
+
+	for (i = 0; i + 1 < n; i += 2) {
+		start = number(NULL, NULL, ranges[i]);
+		if (off >= start &&
+		    off - start < number(NULL, NULL, ranges[i + 1]))
+			return (1);
+	}
+	return (0);
+}
+
+static int
+compare_chunk(const struct image *a, const struct image *b, uint64_t off,
+    size_t n, char **ranges, int nranges)
+{
+	uint8_t x[CHUNK], y[CHUNK];
+	size_t i;
+
+	file_read(NULL, a, x, n, off);
+	file_read(NULL, b, y, n, off);
+	if (memcmp(x, y, n) == 0)
+		return (0);
+	for (i = 0; i < n; i++) {
+		if (x[i] == y[i] || excused(off + i, ranges, nranges))
+			continue;
+		printf("differ at %llu: %02x and %02x\n",
+		    (unsigned long long)(off + i), x[i], y[i]);
+		return (1);
+	}
+	return (0);
+}
+
+int
+compare_files(const char *pa, const char *pb, char **ranges, int nranges)
+{
+	struct image a, b;
+	uint64_t len, off = 0, o;
+
+	open_image(&a, pa, O_RDONLY);
+	open_image(&b, pb, O_RDONLY);
+	len = file_length(NULL, &a);
+	if (len != file_length(NULL, &b)) {
+		printf("lengths differ: %llu and %llu\n",
+		    (unsigned long long)len,
+		    (unsigned long long)file_length(NULL, &b));
+		return (1);
+	}
+	for (;;) {
+		o = next_data(&b, off, len);
+		off = next_data(&a, off, len);
+		if (o < off)
+			off = o;
+		if (off == len)
+			return (0);
+		o = len - off < CHUNK ? len - off : CHUNK;
+		if (compare_chunk(&a, &b, off, (size_t)o, ranges, nranges))
+			return (1);
+		off += o;
+	}
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * mkimage: build test images from recipes.
+ *
+ *	mkimage RECIPE OUT		build the image
+ *	mkimage -e RECIPE		what check must say about it
+ *	mkimage -g IMAGE OUT		the guest bytes of a sound VHD
+ *	mkimage -c A B [START LEN]...	are two files equal, outside these
+ *					ranges?  Holes cost nothing.
+ *
+ * A recipe is text, one statement per line, '#' begins a comment:
+ *
+ *	from NAME		first build NAME.recipe of the same directory
+ *	size N			cut or extend the file
+ *	u8|be16|be32|be64|le32 OFF = N
+ *	bytes OFF = HEX...	also with spaces between the bytes
+ *	text OFF = "..."	knows \0 \n \t \" \\ and \xHH
+ *	utf16be|utf16le OFF = "..."
+ *	fill OFF LEN BYTE
+ *	random OFF LEN SEED	x = x*6364136223846793005+1442695040888963407
+ *				from x = SEED, one byte of each, its top one
+ *	copy FROM LEN TO	as memmove(3)
+ *	sum footer|header OFF	recompute the checksum of a VHD structure
+ *	sum batmap OFF		... of a tapdisk batmap, over its map
+ *	fixed SIZE		a fixed VHD, all zeros
+ *	dynamic SIZE [block=N] [head=OFF] [bat=OFF] [entries=N] [pad=BYTE]
+ *	    [end=OFF] [type=N]	a dynamic VHD without blocks
+ *	block I at OFF		allocate block I there: BAT entry, bitmap with
+ *				the bits of all its sectors inside the disk,
+ *				4 KiB of noise at its start and its end; the
+ *				end footer moves behind it if it was in the way
+ *	both u8|be16|be32|be64 FIELD = N
+ *	both text|bytes FIELD = ...
+ *				in the footer copy at 0 and the end footer,
+ *				with their checksums
+ *	end OFF			move the end footer, leave zeros
+ *
+ * Numbers are decimal or 0x hexadecimal, with k M G T, may be sums and
+ * products without spaces, and know "end", the length of the file so far.
+ * The statements about the result, ignored while building:
+ *
+ *	expect ROW [off N] [voff N vlen N]
+ *	expect none
+ *	format vhd|raw		what -f is given; vhd if not stated
+ *	probe vhd|raw		what probing must find
+ *	flags WORD...		deep: check --deep; huge: nothing reads
+ *				all guest bytes or copies the file
+ *	repair none|safe|lossy	what mends the row of the recipe's name
+ *	guest NAME		recipe with the same guest bytes, where this
+ *				image cannot be read itself
+ */
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mkimage.h"
+
+void
+die(const struct line *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "mkimage: ");
+	if (l != NULL)
+		fprintf(stderr, "%s:%u: ", l->l_file, l->l_no);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\n");
+	exit(1);
+}
+
+static void
+usage(void)
+{
+	fprintf(stderr,
+	    "usage: mkimage RECIPE OUT\n"
+	    "       mkimage -e RECIPE\n"
+	    "       mkimage -g IMAGE OUT\n"
+	    "       mkimage -c A B [START LEN]...\n");
+	exit(1);
+}
+
+static void
+make(const char *recipe, const char *out)
+{
+	struct image im;
+
+	im.im_fd = open(out, O_RDWR | O_CREAT | O_TRUNC, 0666);
+	if (im.im_fd == -1)
+		die(NULL, "%s: cannot create", out);
+	build(recipe, &im, 0);
+	if (close(im.im_fd) == -1)
+		die(NULL, "%s: cannot write", out);
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "-e") == 0)
+		expectations(argv[2]);
+	else if (argc == 4 && strcmp(argv[1], "-g") == 0)
+		guest_bytes(argv[2], argv[3]);
+	else if (argc >= 4 && argc % 2 == 0 && strcmp(argv[1], "-c") == 0)
+		return (compare_files(argv[2], argv[3], argv + 4, argc - 4));
+	else if (argc == 3 && argv[1][0] != '-')
+		make(argv[1], argv[2]);
+	else
+		usage();
+	if (fflush(stdout) != 0)
+		die(NULL, "cannot write to standard output");
+	return (0);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * mkimage.h: test images from text recipes.  Nothing here uses the library
+ * under test: what this program knows about VHD is a second opinion.
+ */
+
+#ifndef MKIMAGE_H
+#define MKIMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MAXWORDS 40
+
+/* One line of a recipe, cut into words, and where it stands. */
+struct line {
+	const char *l_file;
+	unsigned l_no;
+	unsigned l_nwords;
+	char *l_word[MAXWORDS];
+	char *l_text; /* what stood between the quotes, or NULL */
+	size_t l_ntext;
+};
+
+/* The image under construction. */
+struct image {
+	int im_fd;
+};
+
+/* Print "file:line: message" and exit 1.  NULL: without a place. */
+void die(const struct line *, const char *, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
+
+/* expr.c: numbers, sums and products of them, and "end" (file length). */
+uint64_t number(const struct line *, const struct image *, const char *);
+int split_line(struct line *, char *);
+
+/* file.c: reads past the end give zeros; writes past the end extend. */
+uint64_t file_length(const struct line *, const struct image *);
+void file_resize(const struct line *, struct image *, uint64_t);
+void file_read(const struct line *, const struct image *, void *, size_t,
+    uint64_t);
+void file_write(const struct line *, struct image *, const void *, size_t,
+    uint64_t);
+void file_fill(const struct line *, struct image *, uint64_t, uint64_t, int);
+void file_random(const struct line *, struct image *, uint64_t, uint64_t,
+    uint64_t);
+void file_copy(const struct line *, struct image *, uint64_t, uint64_t,
+    uint64_t);
+
+/* bytes.c */
+uint64_t get_be(const uint8_t *, unsigned nbytes);
+void put_be(uint8_t *, unsigned nbytes, uint64_t);
+
+/* recipe.c */
+#define RECIPE_DEPTH 8
+void build(const char *recipe, struct image *, unsigned depth);
+
+/* expect.c: print what a recipe says about the image, normalised. */
+void expectations(const char *recipe);
+int is_expectation(const char *word);
+
+/* vhd.c: makers */
+void vhd_fixed(const struct line *, struct image *);
+void vhd_dynamic(const struct line *, struct image *);
+void vhd_block(const struct line *, struct image *);
+void vhd_both(const struct line *, struct image *);
+void vhd_end(const struct line *, struct image *, uint64_t);
+void vhd_sum(const struct line *, struct image *, unsigned nbytes,
+    unsigned field, uint64_t off);
+
+/* guest.c */
+void guest_bytes(const char *image, const char *out);
+int compare_files(const char *, const char *, char **ranges, int nranges);
+
+#endif /* MKIMAGE_H */
