@@ -37,17 +37,18 @@ MANDIR ?= $(PREFIX)/share/man
 # What a kernel builds too; `make check-core` proves that it can.
 CORE_SRC = \
 	lib/core/img.c lib/core/rw.c lib/core/cache.c lib/core/finding.c \
-	lib/core/formats.c \
+	lib/core/formats.c lib/core/io.c \
 	lib/raw/raw.c \
-	lib/vhd/footer.c lib/vhd/header.c lib/vhd/open.c lib/vhd/verify.c \
-	lib/vhd/map.c lib/vhd/alloc.c
+	lib/vhd/geometry.c lib/vhd/footer.c lib/vhd/place.c \
+	lib/vhd/header.c lib/vhd/open.c lib/vhd/verify.c lib/vhd/map.c \
+	lib/vhd/alloc.c
 
 # In the library, for programs only.
 TOOL_SRC = \
 	lib/raw/check.c lib/raw/create.c \
-	lib/vhd/check.c lib/vhd/deep.c lib/vhd/locator.c lib/vhd/repair.c \
-	lib/vhd/create.c lib/vhd/info.c lib/vhd/geometry.c \
-	lib/tool/copy.c lib/tool/compare.c \
+	lib/vhd/check.c lib/vhd/deep.c lib/vhd/locator.c lib/vhd/batmap.c \
+	lib/vhd/repair.c lib/vhd/create.c lib/vhd/info.c \
+	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/output.c lib/host/place.c \
 	lib/host/keep.c lib/host/spool.c
 

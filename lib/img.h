@@ -390,7 +390,7 @@ int img_create(const struct img_env *, struct img_file *,
 #define IMG_COPY_INPLACE 1u /* dst may hold old data: zeros are written */
 
 struct img_copy {
-	uint32_t cp_sparse; /* zero runs at least this long stay holes; 0 none */
+	uint32_t cp_sparse; /* zero runs this long stay holes; 0: none */
 	unsigned cp_flags;
 	uint64_t cp_bad_voff; /* out, with EIO from src: where it is bad */
 	enum img_row cp_bad_row;

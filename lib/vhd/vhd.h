@@ -28,7 +28,7 @@ struct vhd {
 	uint8_t v_footer[VHD_FOOTER];  /* the one in force */
 	uint8_t v_header[VHD_HEADER];  /* dynamic and differencing only */
 	uint64_t v_infooter;	       /* offset of the footer in force */
-	uint64_t v_endfooter;	       /* a good end footer, or IMG_NOWHERE */
+	uint64_t v_endfooter;	       /* its place, IMG_NOWHERE if none */
 	enum vhd_footer_state v_end;   /* states as found, for info */
 	enum vhd_footer_state v_copy;
 	int v_sum_ok;		  /* the dynamic header's checksum */
@@ -36,13 +36,11 @@ struct vhd {
 	uint64_t v_header_off;
 	uint64_t v_bat_off;
 	uint32_t v_nentries;	  /* in the BAT */
-	uint32_t v_nblocks;	  /* that the disk has */
+	uint64_t v_nblocks;	  /* that the disk has */
 	uint32_t v_block;	  /* bytes, a power of two */
 	uint32_t v_shift;	  /* log2(v_block) */
 	uint32_t v_bitmap;	  /* bytes of the bitmap area, whole sectors */
-	uint64_t v_limit;	  /* blocks must end here: end footer or EOF */
-	uint64_t v_next;	  /* where the next block goes */
-	int v_moved;		  /* fresh: the end footer must be written */
+	uint64_t v_next;	  /* where the next block goes, 0 unknown */
 	uint32_t v_nareas;
 	struct vhd_area v_area[VHD_NAREAS];
 	char v_parent[VHD_H_PARENT_NAME_LEN * 3 / 2 + 1]; /* UTF-8 */
@@ -56,23 +54,24 @@ enum vhd_footer_state vhd_footer_state(const uint8_t *);
 int vhd_footer_check(struct img *, const uint8_t *, uint64_t off);
 int vhd_is_zero(const uint8_t *, uint32_t len);
 
-/* geometry.c: cylinders << 16 | heads << 8 | sectors, facts 4.3. */
+/* geometry.c: cylinders << 16 | heads << 8 | sectors per track */
 uint32_t vhd_geometry(uint64_t size);
-uint32_t vhd_chs_sectors(const uint8_t *footer);
+uint64_t vhd_chs_sectors(uint32_t chs);
+#define VHD_CHS_MAX 0xffff10ffu /* 65535/16/255: "too large to say" */
 
-/* place.c: find the footers and choose; see there. */
-int vhd_place(struct img *);
+/* place.c: find the footers, choose the one in force. */
 int vhd_probe(struct img *);
-/* Offset of the end footer's candidate in a file of that length. */
+int vhd_place(struct img *);
+/* Where a file of that length has its end footer, and its bytes there. */
 uint64_t vhd_end_offset(uint64_t len, uint32_t *avail);
 
-/* header.c */
-int vhd_header_check(struct img *);
-/* True where the 1024 bytes at off are a header with a right checksum. */
+/* header.c: the dynamic header and what it places. */
+int vhd_header(struct img *);
+/* 0 where the bytes at off are a header with a right checksum, or ENXIO. */
 int vhd_header_good(struct img *, uint64_t off);
+/* Bytes reserved for a parent locator's data, 0 where the field is invalid. */
 uint64_t vhd_locator_space(const uint8_t *locator);
 
-/* open.c */
 static inline struct vhd *
 vhd(const struct img *im)
 {
@@ -91,26 +90,39 @@ vhd_bat_bytes(uint32_t nentries)
 	return (img_roundup((uint64_t)nentries * 4, IMG_SECTOR));
 }
 
-int vhd_open(struct img *);
-
 /* map.c */
 /* One BAT entry through the table cache. */
 int vhd_bat_get(struct img *, uint32_t index, uint32_t *sec);
 /* The slice of the BAT that holds an entry, and where in it. */
 int vhd_bat_slice(struct img *, uint32_t index, struct img_slice **,
     uint32_t *at);
-/* The sector bitmap's slice for a sector of a block at off. */
+/* The slice of the sector bitmap of the block at off that holds a sector. */
 int vhd_bitmap_slice(struct img *, uint64_t off, uint32_t sec,
     struct img_slice **, uint32_t *bit);
 /* Which row an entry breaks, IMG_ROW_NONE if none; *usable data bytes. */
 enum img_row vhd_judge(const struct img *, uint32_t sec, uint64_t *usable);
+/* In the block at off, from byte in on: a run of set or of clear bits. */
+int vhd_bits(struct img *, uint64_t off, uint64_t in, uint64_t len,
+    uint64_t *run, int *set);
 int vhd_map(struct img *, uint64_t voff, uint64_t len, struct img_extent *);
+
+/* The guest range of a block, clipped to the disk, from byte in on. */
+uint64_t vhd_block_range(const struct img *, uint64_t index, uint64_t in,
+    uint64_t *voff);
 
 /* verify.c */
 int vhd_verify(struct img *);
+/*
+ * Visit all entries whose blocks take space inside the file, in the order of
+ * the file, equal ones by index; memory is bounded by the handle's budget.
+ */
+typedef int vhd_visit_fn(struct img *, void *arg, uint32_t sec,
+    uint32_t index);
+int vhd_sorted(struct img *, vhd_visit_fn *, void *arg);
 
 /* alloc.c */
-int vhd_alloc_init(struct img *);
+/* Take the header away from a fresh file. */
+int vhd_fresh(struct img *);
 int vhd_begin(struct img *, uint64_t voff, uint64_t len, struct img_claim *);
 int vhd_end(struct img *, struct img_claim *, int ok);
 int vhd_zero(struct img *, uint64_t voff, uint64_t len, uint64_t *done);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+
+/* tool.h: what a format offers to programs beside struct img_format. */
+
+#ifndef IMG_TOOL_H
+#define IMG_TOOL_H
+
+#include "core/core.h"
+
+struct img_repair {
+	const struct img_env *rp_env;
+	struct img_file *rp_file;
+	const struct img_finding *rp_find; /* of a check of this file */
+	size_t rp_nfind;
+	enum img_fix rp_level; /* the boldest step that is allowed */
+	unsigned rp_flags;     /* IMG_DRYRUN */
+	img_fixed_fn *rp_tell;
+	void *rp_arg;
+};
+
+struct img_tool {
+	const struct img_format *t_format;
+	const struct img_opt *t_opts; /* ended by a NULL name */
+	/* NULL where there is nothing to tell. */
+	int (*t_info)(struct img *, img_info_fn *, void *arg);
+	int (*t_check)(struct img *, unsigned flags, int64_t now,
+	    struct img_checked *);
+	/* NULL where no row has a repair. */
+	int (*t_repair)(const struct img_repair *);
+	/* cr_error says what is wrong where errno alone would not. */
+	int (*t_create)(const struct img_env *, struct img_file *,
+	    struct img_create *);
+};
+
+/* A line each in tool.c. */
+extern const struct img_tool img_tool_raw;
+extern const struct img_tool img_tool_vhd;
+
+/*
+ * The value of an option in "name=value,...": 0 and a copy in buf, ENOENT
+ * where it is not given, EINVAL where it does not fit.
+ */
+int img_opt_get(const char *opts, const char *name, char *buf, size_t size);
+/* EINVAL, and cr_error set, for an option that the table does not have. */
+int img_opts_known(struct img_create *, const struct img_opt *table);
+/* A number with an optional k, M, G or T; EINVAL for anything else. */
+int img_opt_size(const char *text, uint64_t *n);
+/* Sets cr_error; returns error. */
+int img_create_error(struct img_create *, int error, const char *what,
+    const char *detail);
+
+#endif /* IMG_TOOL_H */

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: ISC */
+
+/* The dynamic disk header: its fields, and the areas that it places. */
+
+#include "vhd/vhd.h"
+
+int
+vhd_header_good(struct img *im, uint64_t off)
+{
+	uint8_t h[VHD_HEADER / 2]; /* frames stay under 1 KiB: two halves */
+	uint32_t sum, want;
+	int error;
+
+	if (off % IMG_SECTOR != 0 ||
+	    !img_inside(off, VHD_HEADER, im->im_eof[0]))
+		return (ENXIO);
+	error = img_io_read(im, 0, h, sizeof(h), off);
+	if (error != 0)
+		return (error);
+	if (memcmp(h, VHD_H_COOKIE_TEXT, 8) != 0)
+		return (ENXIO);
+	want = img_be32(h + VHD_H_SUM);
+	sum = ~vhd_sum(h, sizeof(h), VHD_H_SUM);
+	error = img_io_read(im, 0, h, sizeof(h), off + sizeof(h));
+	if (error != 0)
+		return (error);
+	sum += ~vhd_sum(h, sizeof(h), sizeof(h));
+	return (~sum == want ? 0 : ENXIO);
+}
+
+/* The document says sectors, every writer of note writes bytes. */
+uint64_t
+vhd_locator_space(const uint8_t *l)
+{
+	uint32_t n = img_be32(l + VHD_L_SPACE);
+
+	if (n < IMG_SECTOR)
+		return ((uint64_t)n * IMG_SECTOR);
+	return (n % IMG_SECTOR == 0 ? n : 0);
+}
+
+static void
+add_area(struct vhd *v, uint64_t off, uint64_t len)
+{
+	v->v_area[v->v_nareas].a_off = off;
+	v->v_area[v->v_nareas].a_len = len;
+	v->v_nareas++;
+}
+
+static uint32_t
+first_nonzero(const uint8_t *p, uint32_t from, uint32_t to)
+{
+	while (from < to && p[from] == 0)
+		from++;
+	return (from);
+}
+
+static void
+raise_at(struct img *im, enum img_row row, uint32_t field, uint64_t found,
+    uint64_t want)
+{
+	img_raise_num(im, row, vhd(im)->v_header_off + field, IMG_WANT_EQ,
+	    found, want);
+}
+
+static int
+check_versions(struct img *im, const uint8_t *h)
+{
+	uint32_t version = img_be32(h + VHD_H_VERSION);
+	uint32_t i;
+
+	if (img_be64(h + VHD_H_NEXT) != UINT64_MAX)
+		raise_at(im, IMG_VHD_HDR_NEXT, VHD_H_NEXT,
+		    img_be64(h + VHD_H_NEXT), UINT64_MAX);
+	i = first_nonzero(h, VHD_H_RESERVED, VHD_H_RESERVED + 4);
+	if (i == VHD_H_RESERVED + 4)
+		i = first_nonzero(h, VHD_H_RESERVED2, VHD_HEADER);
+	if (i < VHD_HEADER)
+		raise_at(im, IMG_VHD_HDR_RESERVED, i, h[i], 0);
+	if (version >> 16 != VHD_VERSION >> 16) {
+		raise_at(im, IMG_VHD_HDR_VERSION, VHD_H_VERSION, version,
+		    VHD_VERSION);
+		return (EFTYPE);
+	}
+	if (version != VHD_VERSION)
+		raise_at(im, IMG_VHD_HDR_MINOR, VHD_H_VERSION, version,
+		    VHD_VERSION);
+	return (0);
+}
+
+static int
+check_block(struct img *im, const uint8_t *h)
+{
+	struct vhd *v = vhd(im);
+	uint32_t n = img_be32(h + VHD_H_BLOCK);
+	uint64_t off = v->v_header_off + VHD_H_BLOCK;
+
+	if (n == 0 || n % IMG_SECTOR != 0) {
+		img_raise_num(im, IMG_VHD_BLOCK_SIZE, off, IMG_WANT_ANY, n, 0);
+		return (EFTYPE);
+	}
+	if ((n & (n - 1)) != 0) {
+		img_raise_num(im, IMG_VHD_BLOCK_POWER, off, IMG_WANT_ANY, n,
+		    0);
+		return (EFTYPE);
+	}
+	if (n < 4096)
+		img_raise_num(im, IMG_VHD_BLOCK_SMALL, off, IMG_WANT_MIN, n,
+		    4096);
+	else if (n != VHD_BLOCK_DEFAULT && n != 512 * 1024)
+		img_raise_num(im, IMG_VHD_BLOCK_RARE, off, IMG_WANT_ANY, n,
+		    0);
+	v->v_block = n;
+	for (v->v_shift = 0; n > 1; n >>= 1)
+		v->v_shift++;
+	/* A bit for each sector, whole sectors of bits. */
+	v->v_bitmap = (uint32_t)img_roundup(
+	    (v->v_block / IMG_SECTOR + 7) / 8, IMG_SECTOR);
+	return (0);
+}
+
+/* How many entries there are, and how many the disk needs. */
+static int
+check_count(struct img *im, const uint8_t *h)
+{
+	struct vhd *v = vhd(im);
+	uint64_t off = v->v_header_off + VHD_H_NENTRIES, voff;
+	uint32_t n = img_be32(h + VHD_H_NENTRIES);
+	struct img_finding fi;
+
+	v->v_nentries = n;
+	v->v_nblocks = (im->im_size >> v->v_shift) +
+	    ((im->im_size & (v->v_block - 1)) != 0);
+	if (im->im_size == 0) {
+		img_raise(im, n == 0 ? IMG_VHD_SIZE_EMPTY : IMG_VHD_SIZE_ZERO,
+		    v->v_infooter + VHD_F_SIZE);
+	} else if (n == 0 || (uint64_t)n * 4 > im->im_eof[0]) {
+		img_raise_num(im, IMG_VHD_BAT_COUNT, off, IMG_WANT_EQ, n,
+		    v->v_nblocks);
+		return (EFTYPE);
+	}
+	if (n < v->v_nblocks) {
+		voff = (uint64_t)n << v->v_shift;
+		memset(&fi, 0, sizeof(fi));
+		fi.fi_row = IMG_VHD_BAT_SHORT;
+		fi.fi_off = off;
+		fi.fi_rel = IMG_WANT_MIN;
+		fi.fi_found = n;
+		fi.fi_want = v->v_nblocks;
+		fi.fi_voff = voff;
+		fi.fi_vlen = im->im_size - voff;
+		img_raise_finding(im, &fi);
+	} else if (n > v->v_nblocks && im->im_size > 0)
+		img_raise_num(im, IMG_VHD_BAT_LONG, off, IMG_WANT_EQ, n,
+		    v->v_nblocks);
+	return ((uint64_t)n * 4 > im->im_eof[0] ? EFTYPE : 0);
+}
+
+static int
+check_bat(struct img *im, const uint8_t *h)
+{
+	struct vhd *v = vhd(im);
+	uint64_t off = v->v_header_off + VHD_H_BAT_OFF;
+	uint64_t bat = img_be64(h + VHD_H_BAT_OFF);
+	uint64_t len = vhd_bat_bytes(v->v_nentries), end;
+
+	v->v_bat_off = bat;
+	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter :
+					      im->im_eof[0];
+	if (bat < VHD_FOOTER || !img_inside(bat, len, end) ||
+	    img_overlap(bat, len, v->v_header_off, VHD_HEADER)) {
+		img_raise_num(im, IMG_VHD_BAT_PLACE, off, IMG_WANT_ANY, bat,
+		    0);
+		return (EFTYPE);
+	}
+	if (bat % IMG_SECTOR != 0)
+		img_raise_num(im, IMG_VHD_BAT_ALIGN, off, IMG_WANT_ANY, bat,
+		    0);
+	add_area(v, 0, VHD_FOOTER);
+	add_area(v, v->v_header_off, VHD_HEADER);
+	add_area(v, bat, len);
+	return (0);
+}
+
+/* An image without parent has nothing in the parent's fields. */
+static void
+check_no_parent(struct img *im, const uint8_t *h)
+{
+	uint32_t i;
+
+	i = first_nonzero(h, VHD_H_PARENT_UUID, VHD_H_RESERVED);
+	if (i == VHD_H_RESERVED)
+		i = first_nonzero(h, VHD_H_PARENT_NAME, VHD_H_RESERVED2);
+	if (i < VHD_H_RESERVED2)
+		raise_at(im, IMG_VHD_PARENT_JUNK, i, h[i], 0);
+}
+
+/* Data of one locator: inside the file, and over nothing else. */
+static void
+place_locator(struct img *im, uint32_t i, const uint8_t *l)
+{
+	struct vhd *v = vhd(im);
+	uint64_t off = img_be64(l + VHD_L_OFF), len = vhd_locator_space(l);
+	uint64_t end, at;
+	enum img_row row = IMG_ROW_NONE;
+	uint32_t k;
+
+	at = v->v_header_off + VHD_H_LOCATORS + i * VHD_LOCATOR + VHD_L_OFF;
+	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter :
+					      im->im_eof[0];
+	if (len == 0) /* the field is row 76's; the data still counts */
+		len = img_be32(l + VHD_L_LENGTH);
+	if (!img_inside(off, len, end))
+		row = IMG_VHD_LOC_PLACE;
+	for (k = 0; k < v->v_nareas && row == IMG_ROW_NONE; k++)
+		if (img_overlap(off, len, v->v_area[k].a_off,
+			v->v_area[k].a_len))
+			row = k == 2 ? IMG_VHD_BAT_OVERLAP_LOC :
+				       IMG_VHD_LOC_PLACE;
+	if (row == IMG_VHD_BAT_OVERLAP_LOC)
+		at = v->v_header_off + VHD_H_BAT_OFF;
+	if (row != IMG_ROW_NONE)
+		img_raise_num(im, row, at, IMG_WANT_ANY, off, 0);
+	else
+		add_area(v, off, len);
+}
+
+/* UTF-16 of either order as UTF-8; a lone surrogate is encoded as it is. */
+static void
+decode_name(const uint8_t *p, char *out)
+{
+	uint32_t i, c, le;
+	uint8_t *o = (uint8_t *)out;
+
+	le = p[0] != 0 && p[1] == 0; /* row 80: little-endian by mistake */
+	for (i = 0; i < VHD_H_PARENT_NAME_LEN; i += 2) {
+		c = le ? img_be16(p + i) >> 8 | (uint32_t)p[i + 1] << 8 :
+			 img_be16(p + i);
+		if (c == 0)
+			break;
+		if (c < 0x80)
+			*o++ = (uint8_t)c;
+		else if (c < 0x800) {
+			*o++ = (uint8_t)(0xc0 | c >> 6);
+			*o++ = (uint8_t)(0x80 | (c & 0x3f));
+		} else {
+			*o++ = (uint8_t)(0xe0 | c >> 12);
+			*o++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+			*o++ = (uint8_t)(0x80 | (c & 0x3f));
+		}
+	}
+	*o = '\0';
+}
+
+static void
+check_parent(struct img *im, const uint8_t *h)
+{
+	static const uint8_t tapdisk[4] = { 't', 'a', 'p', 0 };
+	struct vhd *v = vhd(im);
+	struct img_finding fi;
+	const uint8_t *l;
+	uint32_t i;
+
+	decode_name(h + VHD_H_PARENT_NAME, v->v_parent);
+	for (i = 0; i < VHD_NLOCATORS; i++) {
+		l = h + VHD_H_LOCATORS + i * VHD_LOCATOR;
+		if (img_be32(l + VHD_L_CODE) != 0)
+			place_locator(im, i, l);
+	}
+	if (vhd_is_zero(h + VHD_H_PARENT_UUID, 16))
+		img_raise(im,
+		    memcmp(v->v_footer + VHD_F_APP, tapdisk, 4) == 0 ?
+			IMG_VHD_PARENT_RAW :
+			IMG_VHD_PARENT_UUID,
+		    v->v_header_off + VHD_H_PARENT_UUID);
+	memset(&fi, 0, sizeof(fi));
+	fi.fi_row = IMG_VHD_DIFFERENCING;
+	fi.fi_off = v->v_infooter + VHD_F_TYPE;
+	fi.fi_name = v->v_parent[0] != '\0' ? v->v_parent : NULL;
+	img_raise_finding(im, &fi);
+}
+
+static int
+read_header(struct img *im)
+{
+	struct vhd *v = vhd(im);
+	uint64_t off = img_be64(v->v_footer + VHD_F_DATA_OFF);
+	uint32_t sum;
+	int error;
+
+	v->v_header_off = off;
+	if (off < VHD_FOOTER || off % IMG_SECTOR != 0 ||
+	    !img_inside(off, VHD_HEADER, im->im_eof[0])) {
+		img_raise_num(im, IMG_VHD_DATA_OFFSET,
+		    v->v_infooter + VHD_F_DATA_OFF, IMG_WANT_ANY, off, 0);
+		return (EFTYPE);
+	}
+	error = img_io_read(im, 0, v->v_header, VHD_HEADER, off);
+	if (error != 0)
+		return (error);
+	if (memcmp(v->v_header, VHD_H_COOKIE_TEXT, 8) != 0) {
+		img_raise(im, IMG_VHD_HDR_COOKIE, off);
+		return (EFTYPE);
+	}
+	sum = vhd_sum(v->v_header, VHD_HEADER, VHD_H_SUM);
+	v->v_sum_ok = sum == img_be32(v->v_header + VHD_H_SUM);
+	if (!v->v_sum_ok)
+		raise_at(im, IMG_VHD_HDR_SUM, VHD_H_SUM,
+		    img_be32(v->v_header + VHD_H_SUM), sum);
+	return (0);
+}
+
+int
+vhd_header(struct img *im)
+{
+	struct vhd *v = vhd(im);
+	int error, error2;
+
+	error = read_header(im);
+	if (error != 0)
+		return (error);
+	error = check_versions(im, v->v_header);
+	error2 = check_block(im, v->v_header);
+	if (error2 == 0)
+		error2 = check_count(im, v->v_header);
+	if (error2 == 0)
+		error2 = check_bat(im, v->v_header);
+	if (error != 0 || error2 != 0)
+		return (error != 0 ? error : error2);
+	if (v->v_type == VHD_DIFFERENCING)
+		check_parent(im, v->v_header);
+	else
+		check_no_parent(im, v->v_header);
+	return (0);
+}
