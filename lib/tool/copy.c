@@ -40,6 +40,7 @@ min64(uint64_t a, uint64_t b)
 	return (a < b ? a : b);
 }
 
+/* All before voff is done; what lies behind the source's end says nothing. */
 static int
 tell(const struct copy *co, uint64_t voff)
 {
@@ -74,7 +75,7 @@ leave_out(struct copy *co, uint64_t voff, uint64_t len)
 			co->co_how->cp_dst = 1;
 			return (error);
 		}
-		if ((error = tell(co, voff)) != 0)
+		if ((error = tell(co, voff + n)) != 0)
 			return (error);
 	}
 	return (0);
@@ -205,7 +206,7 @@ copy_extent(struct copy *co, const struct img_extent *e)
 	for (; left > 0; voff += n, left -= n) {
 		n = (uint32_t)min64(left, PIECE - voff % PIECE);
 		if ((error = copy_piece(co, voff, n)) != 0 ||
-		    (error = tell(co, voff + n)) != 0)
+		    (error = tell(co, voff + n - co->co_run)) != 0)
 			return (error);
 	}
 	return (0);
@@ -232,7 +233,7 @@ copy_step(struct copy *co, uint64_t voff, uint64_t *len)
 	    how->cp_sparse != 0) {
 		co->co_run += e.e_len;
 		co->co_known = 1;
-		return (tell(co, voff + e.e_len));
+		return (0);
 	}
 	return (copy_extent(co, &e));
 }
@@ -249,7 +250,9 @@ copy_all(struct copy *co)
 	/* However short, zeros at the end need not be there. */
 	co->co_run += tail;
 	co->co_known = 1;
-	return (settle(co, co->co_size + tail));
+	if ((error = settle(co, co->co_size + tail)) != 0)
+		return (error);
+	return (tell(co, co->co_size));
 }
 
 int

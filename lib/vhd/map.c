@@ -233,7 +233,9 @@ vhd_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 		    e));
 	error = count_absent(im, index,
 	    ((in + len - 1) >> v->v_shift) + 1, &n);
+	if (error != 0)
+		return (error);
 	e->e_type = IMG_HOLE;
 	e->e_len = img_min(len, (n << v->v_shift) - in);
-	return (error);
+	return (0);
 }
