@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * imgtool convert: a disk to a new image, or over an old one.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "convert.h"
+#include "host/host.h"
+
+#define OPT_SIZE (OPT_OWN + 0)
+
+static const struct opt options[] = { OPT_ROW_FORMAT,
+	{ 'O', "output-format", "FMT", "of the result; raw if not given" },
+	OPT_ROW_OPTIONS,
+	{ 'S', "sparse-size", "SIZE", "zeros that become a hole; 4k" },
+	{ 'n', "no-create", NULL, "write into an image that exists" },
+	OPT_ROW_PROGRESS, OPT_ROW_QUIET, OPT_ROW_RESULT,
+	{ OPT_SIZE, "size", "SIZE", "of the disk that comes from a pipe" },
+	OPT_ROW_END };
+
+static int
+is_dash(const char *name)
+{
+	return (strcmp(name, "-") == 0);
+}
+
+/* Store what comes from the pipe, for its length. */
+static int
+spool(struct job *j, struct img_file **file)
+{
+	char why[160] = "";
+	int error;
+
+	if (!j->j_quiet)
+		complain(stdin_name,
+		    "size unknown, so it is stored beside "
+		    "%s first; --size avoids that",
+		    j->j_to);
+	error = host_spool(file, j->j_to, STDIN_FILENO, why, sizeof(why));
+	if (error != 0)
+		complain(stdin_name, "%s",
+		    why[0] != '\0' ? why : error_text(error));
+	return (error);
+}
+
+/* Does raw output, or a stated size, let it be used as it comes? */
+static int
+can_stream(const struct job *j)
+{
+	return (is_dash(j->j_to) ||
+	    (!j->j_over &&
+		(j->j_sized || j->j_outfmt == img_format_find("raw"))));
+}
+
+static int
+open_stdin(struct job *j)
+{
+	const struct img_format *raw = img_format_find("raw");
+	struct img_file *file;
+	uint64_t size;
+	int error, fd;
+
+	if (j->j_infmt != NULL && j->j_infmt != raw) {
+		complain(stdin_name, "only raw can be read from it");
+		return (1);
+	}
+	if (!input_is_file() && can_stream(j)) {
+		j->j_pipe = 1;
+		return (0);
+	}
+	if (input_is_file()) {
+		fd = dup(STDIN_FILENO);
+		error = fd == -1 ? errno : img_host_fdopen(&file, fd);
+		if (error != 0)
+			complain_errno(stdin_name, error);
+	} else {
+		error = spool(j, &file);
+	}
+	if (error != 0)
+		return (1);
+	if (image_open_file(&j->j_src, stdin_name, file, raw, 0,
+		IMG_ALLOW_READ) != 0) {
+		img_host_close(file);
+		return (1);
+	}
+	size = img_size(j->j_src.i_img);
+	if (j->j_sized && size > j->j_size)
+		return (input_too_long(j->j_size) != 0);
+	if (!j->j_sized)
+		j->j_size = size;
+	return (0);
+}
+
+static int
+open_source(struct job *j)
+{
+	if (is_dash(j->j_from))
+		return (open_stdin(j));
+	if (image_open(&j->j_src, j->j_from, j->j_infmt, 0, IMG_ALLOW_READ) !=
+	    0)
+		return (1);
+	j->j_size = img_size(j->j_src.i_img);
+	return (0);
+}
+
+static int
+convert(struct job *j)
+{
+	int status;
+
+	status = open_source(j);
+	if (status == 0) {
+		if (is_dash(j->j_to))
+			status = transfer_stdout(j);
+		else if (j->j_over)
+			status = transfer_old(j);
+		else
+			status = transfer_new(j);
+	}
+	if (j->j_src.i_file != NULL && image_close(&j->j_src) != 0)
+		status = 1;
+	return (status);
+}
+
+static void
+set_option(struct job *j, int id)
+{
+	const struct command *c = &cmd_convert;
+	uint64_t n;
+
+	if (id == 'f') {
+		j->j_infmt = opts_format(c);
+	} else if (id == 'O') {
+		j->j_outfmt = opts_format(c);
+	} else if (id == 'o') {
+		opts_join(c, j->j_opts);
+	} else if (id == 'S') {
+		n = opts_size(c);
+		j->j_sparse = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	} else if (id == 'n') {
+		j->j_over = 1;
+	} else if (id == 'q') {
+		j->j_quiet = 1;
+	} else if (id == OPT_NOCLOBBER) {
+		j->j_flags |= HOST_NOCLOBBER;
+	} else if (id == OPT_FORCE) {
+		j->j_flags |= HOST_FORCE;
+	} else if (id == OPT_SIZE) {
+		j->j_size = opts_size(c);
+		j->j_sized = 1;
+	}
+}
+
+/* What does not go together. */
+static void
+check_options(const struct job *j)
+{
+	const struct command *c = &cmd_convert;
+
+	if (j->j_sized && !is_dash(j->j_from))
+		opts_wrong(c, "--size is for standard input");
+	if (is_dash(j->j_to) && j->j_outfmt != img_format_find("raw"))
+		opts_wrong(c, "only raw can go to standard output");
+	if (is_dash(j->j_to) && j->j_over)
+		opts_wrong(c, "-n needs a destination that exists");
+	if (j->j_over && j->j_opts[0] != '\0')
+		opts_wrong(c, "-o is for a new image, and -n for an old one");
+	if (j->j_over && (j->j_flags & HOST_NOCLOBBER) != 0)
+		opts_wrong(c, "--no-clobber and -n exclude each other");
+}
+
+static int
+convert_main(int argc, char **argv)
+{
+	const struct command *c = &cmd_convert;
+	struct job j = { .j_sparse = 4096 };
+	int id, progress = 0;
+
+	while ((id = opts_next(c, argc, argv)) != -1) {
+		set_option(&j, id);
+		if (id == 'p')
+			progress = 1;
+	}
+	if (j.j_outfmt == NULL && !j.j_over)
+		j.j_outfmt = img_format_find("raw");
+	if (j.j_outfmt != NULL && output_help(j.j_outfmt, j.j_opts))
+		return (0);
+	if (argc - optind > 2)
+		opts_wrong(c, "several sources cannot be joined to one disk");
+	argv = opts_operands(c, argc, argv, 2);
+	j.j_from = argv[0];
+	j.j_to = argv[1];
+	check_options(&j);
+	host_catch_signals();
+	progress_start("convert", progress && !j.j_quiet);
+	return (convert(&j));
+}
+
+const struct command cmd_convert = { "convert", "copy a disk to a new image",
+	"[OPTION ...] SOURCE DESTINATION", options, 1, convert_main };

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * Results: files that appear when they are complete.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "imgtool.h"
+#include "host/host.h"
+
+int
+output_open(struct host_output **out, const char *path, unsigned flags)
+{
+	char why[160] = "";
+	int error;
+
+	error = host_output_open(out, path, flags, why, sizeof(why));
+	if (error == 0)
+		return (0);
+	if (error == EMLINK)
+		complain(path,
+		    "has other hard links, which would keep the "
+		    "old contents; --force replaces it");
+	else if (error == EEXIST)
+		complain(path, "exists already");
+	else if (why[0] != '\0')
+		complain(path, "%s", why);
+	else
+		complain_errno(path, error);
+	return (error);
+}
+
+int
+output_commit(struct host_output *out, const char *path)
+{
+	int error = host_output_commit(out);
+
+	if (error != 0)
+		complain_errno(path, error);
+	return (error);
+}
+
+static const char *
+last_part(const char *path)
+{
+	const char *p = strrchr(path, '/');
+
+	return (p != NULL ? p + 1 : path);
+}
+
+int
+output_create(struct img_file *file, const char *path,
+    const struct img_format *fmt, uint64_t size, const char *opts)
+{
+	struct img_create cr = { .cr_size = size,
+		.cr_opts = opts[0] != '\0' ? opts : NULL };
+	int error;
+
+	cr.cr_name = last_part(path);
+	error = host_seed(&cr);
+	if (error != 0) {
+		complain("SOURCE_DATE_EPOCH", "no number of seconds");
+		return (error);
+	}
+	error = img_create(img_host_env(), file, fmt, &cr);
+	if (error != 0 && cr.cr_error[0] != '\0')
+		complain(path, "%s", cr.cr_error);
+	else if (error != 0)
+		complain_errno(path, error);
+	return (error);
+}
+
+int
+output_help(const struct img_format *fmt, const char *opts)
+{
+	const struct img_opt *o;
+
+	if (strcmp(opts, "help") != 0 && strcmp(opts, "?") != 0)
+		return (0);
+	printf("options of %s:\n", img_format_name(fmt));
+	for (o = img_create_opts(fmt); o != NULL && o->o_name != NULL; o++)
+		printf("  %-12s %s\n", o->o_name, o->o_help);
+	return (1);
+}

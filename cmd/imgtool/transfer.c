@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * What convert does once it knows what: a disk to a new image, over an old
+ * one, or to standard output.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "convert.h"
+#include "host/host.h"
+
+static void
+tell_copy(struct job *j, const struct img_copy *cp, int error)
+{
+	if (error == EINTR || cp->cp_dst)
+		complain_errno(j->j_to, error);
+	else if (cp->cp_bad_row != IMG_ROW_NONE)
+		image_complain_bad(&j->j_src, cp->cp_bad_row, cp->cp_bad_voff);
+	else
+		image_complain(&j->j_src, error, cp->cp_bad_voff);
+}
+
+/* Fill an image that is open for writing, and close it. */
+static int
+fill(struct job *j, struct image *dst, int inplace)
+{
+	struct img_copy cp = { .cp_sparse = j->j_sparse,
+		.cp_flags = inplace ? IMG_COPY_INPLACE : 0 };
+	int error;
+
+	if (j->j_pipe) {
+		error = input_to_image(dst, j->j_size,
+		    j->j_sparse != 0 && !inplace);
+	} else {
+		error =
+		    img_copy(img_host_env(), j->j_src.i_img, dst->i_img, &cp);
+		if (error != 0)
+			tell_copy(j, &cp, error);
+	}
+	if (error == 0)
+		return (image_end(dst));
+	image_drop(dst);
+	return (error);
+}
+
+static int
+make(struct job *j, struct img_file *file, int inplace)
+{
+	struct image dst;
+	int error;
+
+	/* Raw alone needs no size beforehand. */
+	if (j->j_pipe && !j->j_sized)
+		return (input_to_file(file, j->j_to, j->j_sparse != 0));
+	error = output_create(file, j->j_to, j->j_outfmt, j->j_size, j->j_opts);
+	if (error == 0)
+		error = image_open_file(&dst, j->j_to, file, j->j_outfmt,
+		    IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE);
+	if (error == 0)
+		error = fill(j, &dst, inplace);
+	return (error);
+}
+
+static void
+tell_unusable(const struct job *j)
+{
+	complain(j->j_to, "unusable now: it was being written in place");
+}
+
+static int
+is_same(const struct job *j, int same)
+{
+	if (same)
+		complain(j->j_to, "source and destination are the same");
+	return (same);
+}
+
+int
+transfer_new(struct job *j)
+{
+	struct host_output *out;
+	int device, error;
+
+	if (!j->j_pipe && is_same(j, host_same_path(j->j_src.i_file, j->j_to)))
+		return (1);
+	if (output_open(&out, j->j_to, j->j_flags) != 0)
+		return (1);
+	device = host_output_is_device(out);
+	error = make(j, host_output_file(out), device);
+	if (error == 0)
+		return (output_commit(out, j->j_to) != 0);
+	host_output_abort(out);
+	if (device)
+		tell_unusable(j);
+	return (1);
+}
+
+/* Is the image there large enough?  Nothing is written to tell. */
+static int
+fits(struct job *j, struct img_file *file)
+{
+	struct image dst;
+	uint64_t size;
+
+	if (image_open_file(&dst, j->j_to, file, j->j_outfmt,
+		IMG_RDWR | IMG_VERIFY, IMG_ALLOW_WRITE) != 0)
+		return (0);
+	j->j_outfmt = dst.i_format;
+	size = img_size(dst.i_img);
+	image_drop(&dst);
+	if (j->j_size > size)
+		complain(j->j_to,
+		    "disk has %" PRIu64 " bytes, the source %" PRIu64, size,
+		    j->j_size);
+	return (j->j_size <= size);
+}
+
+int
+transfer_old(struct job *j)
+{
+	struct img_file *file;
+	struct image dst;
+	int status = 1;
+
+	if (file_open(&file, j->j_to, IMG_HOST_RDWR) != 0)
+		return (1);
+	if (!is_same(j, host_same_file(j->j_src.i_file, file)) &&
+	    fits(j, file) &&
+	    image_open_file(&dst, j->j_to, file, j->j_outfmt,
+		IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE) == 0) {
+		status = fill(j, &dst, 1) != 0;
+		if (status != 0)
+			tell_unusable(j);
+	}
+	img_host_close(file);
+	return (status);
+}
+
+/* A pipe to a pipe. */
+static int
+pass_through(struct job *j, struct stream *s, void *buf)
+{
+	size_t got = STREAM_BUF;
+	int error = 0;
+
+	while (error == 0 && got == STREAM_BUF) {
+		error = input_read(buf, STREAM_BUF, &got);
+		if (error == 0 && j->j_sized && got > j->j_size - s->st_done)
+			error = input_too_long(j->j_size);
+		if (error == 0)
+			error = stream_write(s, buf, got);
+		progress_poll(NULL, s->st_done, j->j_sized ? j->j_size : 0);
+	}
+	if (error == 0 && j->j_sized)
+		error = stream_zero(s, j->j_size - s->st_done);
+	return (error);
+}
+
+int
+transfer_stdout(struct job *j)
+{
+	char *buf = malloc(STREAM_BUF);
+	struct stream s;
+	int error;
+
+	if (buf == NULL) {
+		complain_errno(NULL, ENOMEM);
+		return (1);
+	}
+	stream_init(&s, STDOUT_FILENO, "standard output", j->j_sparse != 0);
+	if (j->j_pipe)
+		error = pass_through(j, &s, buf);
+	else
+		error = stream_guest(&s, &j->j_src, 0, j->j_size, buf);
+	if (error == 0)
+		error = stream_finish(&s);
+	free(buf);
+	return (error != 0);
+}
