@@ -54,9 +54,12 @@ TOOL_SRC = \
 
 CMD_SRC = \
 	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \
-	cmd/imgtool/print.c cmd/imgtool/info.c cmd/imgtool/check.c \
-	cmd/imgtool/map.c cmd/imgtool/convert.c cmd/imgtool/dd.c \
-	cmd/imgtool/compare.c cmd/imgtool/create.c cmd/imgtool/progress.c
+	cmd/imgtool/print.c cmd/imgtool/json.c cmd/imgtool/image.c \
+	cmd/imgtool/output.c cmd/imgtool/input.c cmd/imgtool/stream.c \
+	cmd/imgtool/progress.c cmd/imgtool/info.c cmd/imgtool/check.c \
+	cmd/imgtool/repair.c cmd/imgtool/map.c cmd/imgtool/convert.c \
+	cmd/imgtool/transfer.c cmd/imgtool/compare.c cmd/imgtool/create.c \
+	cmd/imgtool/dd.c cmd/imgtool/dd_read.c cmd/imgtool/dd_write.c
 
 # One cmocka program per file, tests/unit/ mirrors lib/.
 UNIT_SRC =
