@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * The batmap of tapdisk: a bit for each block, set where all bits of the
+ * block's sector bitmap are.  It stands right behind the BAT of images whose
+ * creator is "tap" in version 1.2 or later.  We only keep it from harm.
+ */
+
+#include "vhd/tool.h"
+
+#define TAP_BATMAP 0x00010002u /* the first tapdisk that always has one */
+#define BATMAP_VERSION 0x00010002u
+
+static uint64_t
+header_off(const struct vhd *v)
+{
+	return (img_roundup(v->v_bat_off + vhd_bat_bytes(v->v_nentries),
+	    IMG_SECTOR));
+}
+
+static int
+expects_batmap(const struct vhd *v)
+{
+	static const uint8_t tap[4] = { 't', 'a', 'p', 0 };
+
+	return (memcmp(v->v_footer + VHD_F_APP, tap, 4) == 0 &&
+	    img_be32(v->v_footer + VHD_F_APP_VERSION) >= TAP_BATMAP);
+}
+
+static int
+read_header(struct img *im, uint8_t *b, uint64_t off)
+{
+	if (!img_inside(off, VHD_BATMAP, im->im_eof[0])) {
+		memset(b, 0, VHD_BATMAP);
+		return (0);
+	}
+	return (img_io_read(im, 0, b, VHD_BATMAP, off));
+}
+
+/* The map's place as the header says, length 0 where that cannot be. */
+static void
+map_place(const struct img *im, const uint8_t *b, struct vhd_area *map)
+{
+	uint64_t off = img_be64(b + VHD_B_OFF);
+	uint64_t len = (uint64_t)img_be32(b + VHD_B_NSECTORS) * IMG_SECTOR;
+
+	map->a_off = off;
+	map->a_len = 0;
+	if (img_inside(off, len, im->im_eof[0]) &&
+	    len >= (vhd(im)->v_nblocks + 7) / 8 && off % IMG_SECTOR == 0)
+		map->a_len = len;
+}
+
+int
+vhd_batmap(struct img *im, struct vhd_area *area)
+{
+	struct vhd *v = vhd(im);
+	uint8_t b[VHD_BATMAP];
+	struct vhd_area map;
+	int error;
+
+	area->a_off = header_off(v);
+	area->a_len = 0;
+	if (!expects_batmap(v))
+		return (0);
+	error = read_header(im, b, area->a_off);
+	if (error != 0)
+		return (error);
+	area->a_len = VHD_BATMAP;
+	map_place(im, b, &map);
+	if (map.a_len != 0 && map.a_off == area->a_off + VHD_BATMAP)
+		area->a_len += map.a_len;
+	return (0);
+}
+
+static int
+map_sum(struct img *im, const struct vhd_area *map, uint32_t *sum)
+{
+	uint64_t at;
+	uint32_t n, i;
+	int error;
+
+	*sum = 0;
+	for (at = 0; at < map->a_len; at += n) {
+		n = (uint32_t)img_min(IMG_BOUNCE, map->a_len - at);
+		error = img_io_read(im, 0, im->im_buf, n, map->a_off + at);
+		if (error != 0)
+			return (error);
+		for (i = 0; i < n; i++)
+			*sum += im->im_buf[i];
+	}
+	*sum = ~*sum;
+	return (0);
+}
+
+int
+vhd_check_batmap(struct img *im, const struct vhd_area *area)
+{
+	uint8_t b[VHD_BATMAP];
+	struct vhd_area map;
+	uint32_t sum, want;
+	int error;
+
+	if (area->a_len == 0)
+		return (0);
+	error = read_header(im, b, area->a_off);
+	if (error != 0)
+		return (error);
+	map_place(im, b, &map);
+	if (memcmp(b, VHD_B_COOKIE, 8) != 0 || map.a_len == 0 ||
+	    img_be32(b + VHD_B_VERSION) != BATMAP_VERSION) {
+		img_raise(im, IMG_VHD_BATMAP, area->a_off);
+		return (0);
+	}
+	error = map_sum(im, &map, &sum);
+	want = img_be32(b + VHD_B_SUM);
+	if (error == 0 && sum != want)
+		img_raise_num(im, IMG_VHD_BATMAP, area->a_off, IMG_WANT_EQ,
+		    want, sum);
+	return (error);
+}
+
+int
+vhd_batmap_full(struct img *im, const struct vhd_area *area, uint64_t index,
+    uint64_t *at, int *full)
+{
+	uint8_t b[VHD_BATMAP], byte;
+	struct vhd_area map;
+	int error;
+
+	*full = 0;
+	if (area->a_len == 0)
+		return (0);
+	error = read_header(im, b, area->a_off);
+	if (error != 0)
+		return (error);
+	map_place(im, b, &map);
+	if (memcmp(b, VHD_B_COOKIE, 8) != 0 || index / 8 >= map.a_len)
+		return (0);
+	*at = map.a_off + index / 8;
+	error = img_io_read(im, 0, &byte, 1, *at);
+	if (error == 0)
+		*full = (byte >> (7 - index % 8)) & 1;
+	return (error);
+}
