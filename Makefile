@@ -62,7 +62,10 @@ CMD_SRC = \
 	cmd/imgtool/dd.c cmd/imgtool/dd_read.c cmd/imgtool/dd_write.c
 
 # One cmocka program per file, tests/unit/ mirrors lib/.
-UNIT_SRC =
+UNIT_SRC = \
+	tests/unit/host/test_file.c tests/unit/host/test_env.c \
+	tests/unit/host/test_output.c \
+	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC =

@@ -233,7 +233,7 @@ copy_step(struct copy *co, uint64_t voff, uint64_t *len)
 	    how->cp_sparse != 0) {
 		co->co_run += e.e_len;
 		co->co_known = 1;
-		return (0);
+		return (tell(co, voff + e.e_len - co->co_run));
 	}
 	return (copy_extent(co, &e));
 }
