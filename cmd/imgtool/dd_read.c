@@ -69,7 +69,7 @@ dd_read(const struct dd *d, struct image *i)
 
 	if (voff > size) {
 		complain(i->i_name,
-		    "skip is behind the end of the disk, "
+		    "skip is beyond the end of the disk, "
 		    "%" PRIu64,
 		    size);
 		return (1);

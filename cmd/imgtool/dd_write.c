@@ -67,7 +67,7 @@ is_known_to_fit(const struct dd *d, struct image *i, const struct input *n)
 	}
 	if (voff > size) {
 		complain(i->i_name,
-		    "seek is behind the end of the disk, "
+		    "seek is beyond the end of the disk, "
 		    "%" PRIu64,
 		    size);
 		return (0);

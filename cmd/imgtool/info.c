@@ -19,6 +19,7 @@ static const struct opt options[] = { OPT_ROW_FORMAT, OPT_ROW_OUTPUT,
 /* Where the items of a format are printed. */
 struct sink {
 	int s_json;
+	int s_named; /* what stands outside of "format-specific" was printed */
 	int s_begun;
 	int s_depth;
 	const char *s_type;
@@ -36,11 +37,25 @@ time_text(char *buf, size_t len, uint64_t n)
 	return (buf);
 }
 
+/* Names that do not depend on the format. */
+static int
+is_common(const struct img_item *it)
+{
+	return (it->it_kind == IMG_K_STR &&
+	    strncmp(it->it_key, "backing-filename", 16) == 0);
+}
+
 static void
 json_item(struct sink *s, const struct img_item *it)
 {
 	char buf[64];
 
+	if (is_common(it) == s->s_named)
+		return;
+	if (!s->s_named) {
+		json_str(it->it_key, it->it_str);
+		return;
+	}
 	if (!s->s_begun) {
 		s->s_begun = 1;
 		json_begin("format-specific", '{');
@@ -141,6 +156,9 @@ info_json(struct image *i, uint64_t used, int chain)
 	if (img_unit(i->i_img) != 0)
 		json_num("cluster-size", img_unit(i->i_img));
 	error = img_info(i->i_img, item, &s);
+	s.s_named = 1;
+	if (error == 0)
+		error = img_info(i->i_img, item, &s);
 	if (s.s_begun) {
 		json_end('}');
 		json_end('}');

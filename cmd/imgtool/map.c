@@ -177,7 +177,7 @@ map(struct map *m, uint64_t voff, uint64_t len)
 
 	if (voff > size) {
 		complain(m->m_image.i_name,
-		    "start is behind the end of the disk, %" PRIu64, size);
+		    "start is beyond the end of the disk, %" PRIu64, size);
 		return (1);
 	}
 	if (len > size - voff)
