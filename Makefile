@@ -101,11 +101,11 @@ FRAME_FOR = \
 	esac
 
 .c.o:
-	@$(FLAGS_FOR); $(FRAME_FOR); set -x; \
+	@echo "  CC  $@"; $(FLAGS_FOR); $(FRAME_FOR); \
 	$(CC) $(STD) $$f $(WARN) $(CPPFLAGS) $(CFLAGS) -Ilib -c -o $@ $<
 
 .c.ao:
-	@$(FLAGS_FOR); set -x; \
+	@echo "  CC  $@"; $(FLAGS_FOR); \
 	$(CC) $(STD) $$f $(WARN) $(CPPFLAGS) $(SAN_CFLAGS) $(SAN) \
 	    -Ilib -Itests -c -o $@ $<
 

@@ -18,6 +18,9 @@
 #define CORRUPT 2
 #define LEAKS 3
 
+/* 32 MiB of tables, used as they are read: each is read once. */
+#define SLICES 8192
+
 #define MAX_KEPT 1000000u /* findings that one repair looks at */
 
 #define OPT_DEEP (OPT_OWN + 0)
@@ -91,6 +94,7 @@ static void
 run(struct check *k)
 {
 	struct img_args a = { .a_format = k->k_format,
+		.a_slices = SLICES,
 		.a_flags = IMG_VERIFY,
 		.a_report = found,
 		.a_arg = k };

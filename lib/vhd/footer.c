@@ -22,15 +22,11 @@ vhd_set_sum(uint8_t *p, uint32_t len, uint32_t sum_off)
 	img_put_be32(p + sum_off, vhd_sum(p, len, sum_off));
 }
 
+/* If the first byte is zero and each equals the next, all are zero. */
 int
 vhd_is_zero(const uint8_t *p, uint32_t len)
 {
-	uint32_t i;
-
-	for (i = 0; i < len; i++)
-		if (p[i] != 0)
-			return (0);
-	return (1);
+	return (len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0));
 }
 
 static int

@@ -134,32 +134,18 @@ visit_all(struct img *im, struct heap *h, vhd_visit_fn *fn, void *arg)
 	return (error);
 }
 
-static int
-count(struct img *im, void *arg, uint32_t sec, uint32_t index)
-{
-	uint32_t *n = arg;
-
-	(void)im;
-	(void)sec;
-	(void)index;
-	++*n;
-	return (0);
-}
-
 int
 vhd_sorted(struct img *im, vhd_visit_fn *fn, void *arg)
 {
+	struct vhd *v = vhd(im);
 	struct heap h;
-	uint32_t n = 0;
 	int error;
 
 	memset(&h, 0, sizeof(h));
-	if (vhd(im)->v_type == VHD_FIXED)
+	if (v->v_type == VHD_FIXED || v->v_nentries == 0)
 		return (0);
-	error = each_entry(im, count, &n);
-	if (error != 0 || n == 0)
-		return (error);
-	h.h_max = (uint32_t)img_min(img_min(n, HEAP_MAX), im->im_budget / 16);
+	h.h_max = (uint32_t)img_min(img_min(v->v_nentries, HEAP_MAX),
+	    im->im_budget / 16);
 	error = img_alloc(im, (uint64_t)h.h_max * 8, &h.h_key);
 	if (error != 0)
 		return (error);
