@@ -1,0 +1,277 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+#
+# corpus.sh - every recipe of testdata raises exactly the rows it lists, and
+# what can be repaired is repaired.
+#
+#	R=testdata/vhd/bad-VHD-55-overlap.recipe ... only these
+
+. "$TOP/tests/lib.sh"
+
+skip_unless jq
+${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage "$TOP"/tests/corpus/*.c ||
+    exit 1
+
+# The table of rows: name, severity, what it allows, repair.
+awk -F '[(,] *' '/^F\(/ {
+    if ($5 == "WARN")
+	$5 = "WARNING"
+    print $2 "-" $3, tolower($5 " " $6 " " $8)
+}' "$TOP/lib/core/findings.def" >table
+grep -q '^VHD-55 corrupt map lossy$' table || fail "cannot read findings.def"
+
+# rows FILE: the rows of what check said, as mkimage -e prints them.
+rows()
+{
+	jq -r '.findings[] | [.row, .offset // "-", .start // "-",
+	    .length // "-"] | map(tostring) | join(" ")' "$1" | sort
+}
+
+# say KEY: what the recipe says under that key.
+say()
+{
+	sed -n "s/^$1 //p" expect
+}
+
+# check_image IMAGE [OPTION] ...: into got.json; the status is in $status.
+check_image()
+{
+	t_image=$1
+	shift
+	status=0
+	timeout 60 "$IMGTOOL" check ${format:+-f $format} $deep --output=json \
+	    "$@" "$t_image" >got.json 2>got.err || status=$?
+	[ $status -le 3 ] && jq -e .schema got.json >/dev/null 2>&1 &&
+	    return 0
+	fail "check $deep $*: status $status: $(head -c 600 got.err)"
+}
+
+# The worst of the rows in FILE as check's exit status.
+worst()
+{
+	awk 'NR == FNR { sev[$1] = $2; next }
+	    sev[$1] == "corrupt" || sev[$1] == "fatal" { s = 2 }
+	    sev[$1] == "leak" && s != 2 { s = 3 }
+	    END { print s + 0 }' table "$1"
+}
+
+# least FILE: the least that a row in it allows.
+least()
+{
+	awk 'BEGIN { split("nothing map read write", order, " ") }
+	    NR == FNR { allow[$1] = $3; next }
+	    { seen[allow[$1]] = 1 }
+	    END {
+		for (i = 1; i < 4; i++)
+			if (order[i] in seen)
+				break
+		print order[i]
+	    }' table "$1"
+}
+
+same_rows()
+{
+	cmp -s "$1" "$2" && return 0
+	fail "expected (-) and found (+):"
+	diff -U 0 "$1" "$2" | grep '^[-+][A-Z]'
+	return 1
+}
+
+# May these rows be raised as they are: severity and repair as in the table.
+as_in_table()
+{
+	jq -r '.findings[] | [.row, .severity, .allows, .repair] | join(" ")' \
+	    got.json | sort -u >seen
+	[ -z "$(sort -u table | comm -13 - seen)" ] ||
+	    fail "not as in findings.def: $(sort -u table | comm -13 - seen)"
+}
+
+judge()
+{
+	t_begin "$name raises exactly its rows"
+	check_image image || return 1
+	rows got.json >found
+	same_rows expected found
+	as_in_table
+	[ $status -eq "$(worst expected)" ] ||
+	    fail "exit status $status, expected $(worst expected)"
+	./mkimage "$recipe" again
+	./mkimage -c image again || fail "check wrote to the image"
+	probe=$(say probe)
+	if [ -n "$probe" ]; then
+		format=
+		check_image image
+		format=$(say format)
+		format=${format:-vhd}
+		[ "$(jq -r '."format-name"' got.json)" = "$probe" ] ||
+		    fail "probing does not find $probe"
+	fi
+}
+
+# What the guest sees, told by the second opinion: the image, or the recipe
+# that it names.
+guest()
+{
+	other=$(say guest)
+	if [ "$format" = raw ]; then
+		cp image guest.raw
+	elif [ -n "$other" ]; then
+		./mkimage "${recipe%/*}/$other.recipe" other &&
+		    ./mkimage -g other guest.raw
+	else
+		./mkimage -g image guest.raw
+	fi || fail "no guest bytes to compare with"
+}
+
+read_image()
+{
+	rm -f out.raw
+	run_rc "$1" timeout 60 "$IMGTOOL" convert -f "$format" -O raw \
+	    "$2" out.raw
+}
+
+# Reading gives the right bytes, or is refused.
+reading()
+{
+	t_begin "$name is read as far as its rows allow"
+	allows=$(least expected)
+	case $allows in
+	write | read)
+		read_image 0 image || return 1
+		guest
+		./mkimage -c guest.raw out.raw || fail "wrong guest bytes" ;;
+	nothing)
+		read_image 1 image
+		expect_err "$(awk 'NR == FNR { a[$1] = $3; next }
+		    a[$1] == "nothing" { print $1; exit }' table expected)" ;;
+	map)	! grep -q '^VHD-100 ' expected || read_image 1 image ;;
+	esac
+}
+
+# only_row ROW FILE: the lines of that row.
+only_row()
+{
+	grep "^$1 " "$2" || :
+}
+
+# repaired HOW: the copy in work is repaired, lost ranges named, rest equal.
+repaired()
+{
+	check_image work -r "$1" || return 1
+	jq -r '.repairs[] | select(.length) | "\(.start) \(.length)"' \
+	    got.json >lost
+	jq -e '.repairs | length > 0' got.json >/dev/null ||
+	    fail "-r $1 does not say what it did"
+	rows got.json >told
+	check_image work || return 1
+	rows got.json >found
+	same_rows told found
+	[ -z "$(only_row "$row" found)" ] || fail "$row is still there"
+	cut -d ' ' -f 1 expected | sort -u >old
+	cut -d ' ' -f 1 found | sort -u >new
+	new=$(comm -13 old new | grep -v '^VHD-60$' | tr '\n' ' ')
+	[ -z "$new" ] || fail "new rows after the repair: $new"
+	if [ "$1" = safe ] && [ -s lost ]; then
+		fail "a safe repair changes guest bytes"
+	fi
+	case $(least found) in
+	nothing | map) return 0 ;;
+	esac
+	read_image 0 work || return 1
+	guest
+	# shellcheck disable=SC2046 # words
+	./mkimage -c guest.raw out.raw $(cat lost) ||
+	    fail "guest bytes changed that were not named"
+}
+
+mend()
+{
+	t_begin "$name is repaired ($repair)"
+	how=safe
+	[ "$repair" = safe ] || how=all
+	./mkimage "$recipe" work
+	check_image work -r $how --dry-run || return 1
+	./mkimage -c work image || fail "--dry-run wrote to the image"
+	if [ $how = all ]; then
+		check_image work -r safe
+		check_image work
+		rows got.json >found
+		only_row "$row" expected >want
+		only_row "$row" found >still
+		same_rows want still
+		./mkimage "$recipe" work
+	fi
+	repaired $how
+}
+
+one()
+{
+	name=${recipe##*/}
+	name=${name%.recipe}
+	./mkimage "$recipe" image && ./mkimage -e "$recipe" >expect || {
+		fail "$name: not a recipe"
+		return 1
+	}
+	sed -n 's/^row //p' expect | sort >expected
+	format=$(say format)
+	format=${format:-vhd}
+	deep=
+	case $(say flags) in *deep*) deep=--deep ;; esac
+	judge
+	case $(say flags) in *huge*) return ;; esac
+	reading
+	row=$(echo "$name" | sed -n 's/^bad-\([A-Z0-9]*-[0-9]*\)-.*/\1/p')
+	repair=$(say repair)
+	if [ "${repair:-none}" != none ]; then
+		mend
+	fi
+}
+
+case ${R:-} in
+"")	set -- "$TOP"/testdata/*/*.recipe ;;
+*)	set -- $R ;;
+esac
+for recipe; do
+	one
+done
+[ -z "${R:-}" ] || exit 0
+
+t_begin "every row has a recipe, of the kind that the table says"
+for recipe in "$TOP"/testdata/*/bad-*.recipe; do
+	name=${recipe##*/bad-}
+	row=$(echo "$name" | sed 's/^\([A-Z0-9]*-[0-9]*\)-.*/\1/')
+	./mkimage -e "$recipe" >expect
+	grep -q "^row $row " expect || fail "$name does not expect its row"
+	echo "$row $(say repair)"
+done | sort -u >covered
+while read -r row _ _ repair; do
+	grep -qx "$row $repair" covered ||
+	    fail "$row: no recipe with repair $repair"
+done <table
+cut -d ' ' -f 1 covered | sort -u | while read -r row; do
+	grep -q "^$row " table || fail "$row is in no table"
+	grep "^$row " covered | while read -r _ repair; do
+		case $repair in
+		none) ;;
+		*)	grep -q "^$row .* $repair\$" table ||
+			    fail "$row: repair is not $repair" ;;
+		esac
+	done
+done
+
+t_begin "sound images raise nothing above a note"
+for recipe in "$TOP"/testdata/*/good-*.recipe \
+    "$TOP"/testdata/*/unsup-*.recipe; do
+	./mkimage -e "$recipe" | sed -n 's/^row //p' | cut -d ' ' -f 1
+done | sort -u | while read -r row; do
+	grep -q "^$row note " table || fail "$row is not a note"
+done
+
+t_begin "the comparison notices a row too few, too many, or elsewhere"
+printf 'VHD-51 1548 6291456 2097152\n' >want
+for got in '' 'VHD-51 1552 6291456 2097152' 'VHD-51 1548 6291456 2097151' \
+    'VHD-51 1548 6291456 2097152
+VHD-60 2048 - -'; do
+	printf '%s\n' "$got" >found
+	! cmp -s want found || fail "not noticed: $got"
+done
