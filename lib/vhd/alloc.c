@@ -261,18 +261,6 @@ vhd_end(struct img *im, struct img_claim *c, int ok)
 	return (0);
 }
 
-/* What has no space is zeros already. */
-int
-vhd_zero(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
-{
-	struct img_extent e;
-	int error;
-
-	error = vhd_map(im, voff, len, &e);
-	*done = error == 0 && e.e_type == IMG_HOLE ? e.e_len : 0;
-	return (error);
-}
-
 int
 vhd_fresh(struct img *im)
 {

@@ -116,6 +116,13 @@ map_fixed(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 	return (0);
 }
 
+/* What is not here is the parent's, or zeros where there is none. */
+static enum img_etype
+absent_type(const struct vhd *v)
+{
+	return (v->v_type == VHD_DIFFERENCING ? IMG_HOLE : IMG_ZERO);
+}
+
 /* How many blocks from index on have no space, at most n. */
 static int
 count_absent(struct img *im, uint64_t index, uint64_t n, uint64_t *np)
@@ -198,11 +205,7 @@ map_block(struct img *im, uint32_t sec, uint64_t in, uint64_t len,
 	error = vhd_bits(im, off, in, img_min(len, usable - in), &e->e_len,
 	    &set);
 	e->e_off = off + v->v_bitmap + in;
-	if (set)
-		e->e_type = IMG_DATA;
-	else
-		e->e_type = v->v_type == VHD_DIFFERENCING ? IMG_HOLE :
-							    IMG_ZERO;
+	e->e_type = set ? IMG_DATA : absent_type(v);
 	return (error);
 }
 
@@ -235,7 +238,7 @@ vhd_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 	    ((in + len - 1) >> v->v_shift) + 1, &n);
 	if (error != 0)
 		return (error);
-	e->e_type = IMG_HOLE;
+	e->e_type = absent_type(v);
 	e->e_len = img_min(len, (n << v->v_shift) - in);
 	return (0);
 }

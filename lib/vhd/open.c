@@ -77,6 +77,5 @@ const struct img_format img_vhd = {
 	.f_map = vhd_map,
 	.f_begin = vhd_begin,
 	.f_end = vhd_end,
-	.f_zero = vhd_zero,
 	.f_flush = vhd_flush,
 };

@@ -125,7 +125,6 @@ int vhd_sorted(struct img *, vhd_visit_fn *, void *arg);
 int vhd_fresh(struct img *);
 int vhd_begin(struct img *, uint64_t voff, uint64_t len, struct img_claim *);
 int vhd_end(struct img *, struct img_claim *, int ok);
-int vhd_zero(struct img *, uint64_t voff, uint64_t len, uint64_t *done);
 int vhd_flush(struct img *);
 
 #endif /* VHD_H */
