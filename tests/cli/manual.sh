@@ -22,7 +22,8 @@ PATH=$PWD/bin:$PATH
 notices()
 {
 	rm -rf broken
-	cp -R "$PAGES" broken
+	mkdir broken
+	cp "$PAGES"/*.[1-9] broken/
 	sed "$3" "$PAGES/$2" >broken/"$2"
 	if cmp -s "$PAGES/$2" broken/"$2"; then
 		fail "the mistake to be made in $2 is not one: $3"
@@ -163,17 +164,20 @@ page_options()
 	}' "$1/imgtool.1" | sort -u
 }
 
-# The same of the help, whose lines are "  -x, --word=ARG  what it does".
+# The same of the help, whose lines are "  -x, --word=ARG  what it does" and
+# "  word=ARG  what it does"; -h is the same everywhere.
 help_options()
 {
 	imgtool "$1" --help >help || return 1
-	{
-		sed -n 's/^  *\(-.*\)$/\1/p' help | sed 's/   *.*//; s/,/ /g' |
-		    tr ' =' '\n\n' | grep -E '^--?[A-Za-z]'
-		sed -n '/^usage/s/[^a-z]*\([a-z]*=\)[^a-z=]*/\n\1\n/gp' help |
-		    grep -x '[a-z]*='
-		sed -n 's/^  *\([a-z]*=\).*/\1/p' help
-	} | grep -vx -e -h -e --help | sort -u
+	awk '/^  / {
+		sub(/^ +/, "")
+		sub(/  .*/, "")
+		n = split($0, w, /, /)
+		for (i = 1; i <= n; i++)
+			if (match(w[i], /^--?[A-Za-z-]+/) ||
+			    match(w[i], /^[a-z]+=/))
+				print substr(w[i], 1, RLENGTH)
+	}' help | grep -vx -e -h -e --help | sort -u
 }
 
 options()
@@ -254,19 +258,20 @@ notices format_options imgtool.1 's/^\.It Cm uuid=/.It Cm guid=/'
 
 # ------------------------------------------------------------------------
 
-# Run the $ lines of EXAMPLES one after the other in one directory.  A line
-# .\" status N  before a block says how its last line exits.
+# Run what EXAMPLES shows, one command after the other in one directory.  A
+# comment "status N" before a block says how the block's commands exit.
 examples()
 {
 	rm -rf scratch
 	mkdir scratch
-	section "$1/imgtool.1" EXAMPLES | awk '
+	section "$1/imgtool.1" EXAMPLES | unroff | awk '
 	/^\.\\" status / { status = $3 }
-	/^\.Dl \$ / { print status + 0, substr($0, 7); status = 0 }
 	/^\.Bd / { inside = 1; next }
 	/^\.Ed/ { inside = status = 0 }
-	inside && /^\$ / { print status + 0, substr($0, 3) }
-	' | unroff >examples.list
+	!inside { next }
+	/^\$ / { $0 = status + 0 " " substr($0, 3) }
+	{ more = sub(/\\$/, ""); printf "%s%s", $0, more ? "" : "\n" }
+	' >examples.list
 	[ -s examples.list ] || return 1
 	while read -r status line; do
 		got=0
@@ -357,7 +362,8 @@ compiled()
 
 t_begin "the example of img(3) compiles and runs"
 run_ok compiled "$PAGES"
-printf 'x' | dd of=data.raw bs=1 seek=3145728 2>/dev/null
+truncate -s 4M data.raw
+printf 'x' | dd of=data.raw bs=1 seek=3145728 conv=notrunc 2>/dev/null
 run_ok imgtool convert -f raw -O vhd data.raw data.vhd
 run_ok ./example data.vhd
 expect_out '^2097152 [0-9]+$'
