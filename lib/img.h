@@ -185,8 +185,9 @@ struct img_format;
 #define IMG_RDWR 1u   /* else nothing is ever written */
 #define IMG_VERIFY 2u /* run stage VERIFY too before the call returns */
 /*
- * Nobody else can see this file until it is complete: no barriers, and the
- * header is taken away until img_flush or img_close puts it back, last.
+ * Nobody else needs this file until it is complete: no barriers, and the
+ * first write takes the header away until img_flush or img_close puts it
+ * back, last.
  */
 #define IMG_FRESH 4u
 

@@ -53,6 +53,7 @@ struct img {
 	uint32_t im_flags;	     /* IMG_RDWR, IMG_VERIFY, IMG_FRESH */
 	int im_latched;		     /* after a failed barrier or table write */
 	int im_unsynced;	     /* written since the last barrier */
+	int im_begun;		     /* fresh: the header was taken away */
 	enum img_allows im_allows;
 	struct img_finding im_why; /* the row that set im_allows */
 	img_report_fn *im_report;
@@ -87,7 +88,6 @@ struct img_format {
 	/*
 	 * Parse and place; raise every row of stage OPEN; set im_size and
 	 * im_unit.  EFTYPE once a row that allows nothing ends the parsing.
-	 * With IMG_FRESH: take the header away.
 	 */
 	int (*f_open)(struct img *);
 	/* Raise the rows of stage VERIFY: every table entry once. */
@@ -114,6 +114,8 @@ struct img_format {
 	 */
 	int (*f_zero)(struct img *, uint64_t voff, uint64_t len,
 	    uint64_t *done);
+	/* Take the header away: the first write of IMG_FRESH is at hand. */
+	int (*f_fresh)(struct img *);
 	/* Everything durable, in order; with IMG_FRESH the header last. */
 	int (*f_flush)(struct img *);
 };

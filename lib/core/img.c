@@ -152,6 +152,8 @@ img_flush(struct img *im)
 		return (0);
 	if (im->im_latched)
 		return (EIO);
+	if (!im->im_begun) /* then the header is where it was */
+		im->im_flags &= ~IMG_FRESH;
 	error = im->im_fmt->f_flush(im);
 	if (error != 0)
 		im->im_latched = 1;

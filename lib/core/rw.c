@@ -251,6 +251,17 @@ writable(const struct img *im)
 	return (0);
 }
 
+/* The first write to a fresh file takes its header away. */
+static int
+take_header(struct img *im)
+{
+	if (!(im->im_flags & IMG_FRESH) || im->im_begun ||
+	    im->im_fmt->f_fresh == NULL)
+		return (0);
+	im->im_begun = 1;
+	return (im->im_fmt->f_fresh(im));
+}
+
 int
 img_begin(struct img *im, uint64_t voff, uint64_t len, struct img_claim *c)
 {
@@ -262,7 +273,9 @@ img_begin(struct img *im, uint64_t voff, uint64_t len, struct img_claim *c)
 	if (error != 0)
 		return (error);
 	memset(c, 0, sizeof(*c));
-	error = im->im_fmt->f_begin(im, voff, len, c);
+	error = take_header(im);
+	if (error == 0)
+		error = im->im_fmt->f_begin(im, voff, len, c);
 	if (error != 0 || !(c->c_flags & IMG_CLAIM_FRESH))
 		return (error);
 	error = fill_around(im, c);
@@ -364,6 +377,8 @@ img_zero(struct img *im, uint64_t voff, uint64_t len)
 	if (check_range(im, voff, len) != 0)
 		return (EINVAL);
 	error = writable(im);
+	if (error == 0)
+		error = take_header(im);
 	for (; len > 0 && error == 0; len -= done, voff += done)
 		error = zero_some(im, voff, len, &done);
 	return (error);

@@ -62,9 +62,7 @@ vhd_open(struct img *im)
 	if (error != 0)
 		return (error);
 	im->im_unit = v->v_block;
-	if ((im->im_flags & IMG_FRESH) && im->im_allows == IMG_ALLOW_WRITE)
-		error = vhd_fresh(im);
-	return (error);
+	return (0);
 }
 
 const struct img_format img_vhd = {
@@ -77,5 +75,6 @@ const struct img_format img_vhd = {
 	.f_map = vhd_map,
 	.f_begin = vhd_begin,
 	.f_end = vhd_end,
+	.f_fresh = vhd_fresh,
 	.f_flush = vhd_flush,
 };
