@@ -259,7 +259,8 @@ notices format_options imgtool.1 's/^\.It Cm uuid=/.It Cm guid=/'
 # ------------------------------------------------------------------------
 
 # Run what EXAMPLES shows, one command after the other in one directory.  A
-# comment "status N" before a block says how the block's commands exit.
+# comment "status N" before a block says how the block's commands exit; what
+# a command prints is shown behind it, if at all.
 examples()
 {
 	rm -rf scratch
@@ -269,11 +270,16 @@ examples()
 	/^\.Bd / { inside = 1; next }
 	/^\.Ed/ { inside = status = 0 }
 	!inside { next }
-	/^\$ / { $0 = status + 0 " " substr($0, 3) }
+	!more { $0 = /^\$ / ? status + 0 " " substr($0, 3) : "> " $0 }
 	{ more = sub(/\\$/, ""); printf "%s%s", $0, more ? "" : "\n" }
 	' >examples.list
 	[ -s examples.list ] || return 1
 	while read -r status line; do
+		if [ "$status" = ">" ]; then
+			grep -qxF -e "$line" out.example && continue
+			echo "does not print: $line"
+			return 1
+		fi
 		got=0
 		(cd scratch && exec sh -c "$line") >out.example 2>&1 </dev/null ||
 		    got=$?
@@ -289,6 +295,9 @@ run_ok examples "$PAGES"
 
 t_begin "an example that fails is noticed"
 notices examples imgtool.1 's/^\$ imgtool check /&--no-such-option /'
+
+t_begin "an example that prints something else is noticed"
+notices examples imgtool.1 's/^hello$/goodbye/'
 
 # ------------------------------------------------------------------------
 
