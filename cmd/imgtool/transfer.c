@@ -50,13 +50,20 @@ fill(struct job *j, struct image *dst, int inplace)
 static int
 make(struct job *j, struct img_file *file, int inplace)
 {
+	uint64_t size = j->j_size;
 	struct image dst;
 	int error;
 
 	/* Raw alone needs no size beforehand. */
 	if (j->j_pipe && !j->j_sized)
 		return (input_to_file(file, j->j_to, j->j_sparse != 0));
-	error = output_create(file, j->j_to, j->j_outfmt, j->j_size, j->j_opts);
+	/* And raw alone can end within a sector: zeros fill it elsewhere. */
+	if (j->j_outfmt != img_format_find("raw") && size % IMG_SECTOR != 0)
+		size += IMG_SECTOR - size % IMG_SECTOR;
+	if (size != j->j_size && !j->j_quiet)
+		complain(j->j_to, "zeros fill the last sector: %" PRIu64
+		    " bytes", size - j->j_size);
+	error = output_create(file, j->j_to, j->j_outfmt, size, j->j_opts);
 	if (error == 0)
 		error = image_open_file(&dst, j->j_to, file, j->j_outfmt,
 		    IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE);
