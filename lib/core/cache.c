@@ -169,6 +169,7 @@ take(struct img *im, enum img_class class, uint64_t off, uint32_t len,
 		error = write_back(im, &ca->ca_slice[i]);
 		if (error != 0)
 			return (error);
+		ca->ca_hand = i + 1 < ca->ca_n ? i + 1 : 0;
 	} else if (i == NONE) {
 		error = img_cache_flush(im);
 		if (error != 0)
