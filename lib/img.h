@@ -52,11 +52,11 @@ enum img_row {
 #undef F
 
 enum img_severity {
-	IMG_SEV_NOTE,	 /* legal, worth saying */
-	IMG_SEV_WARN,	 /* a rule is broken, data is fine */
-	IMG_SEV_LEAK,	 /* space is lost */
+	IMG_SEV_NOTE,    /* legal, worth saying */
+	IMG_SEV_WARN,    /* a rule is broken, data is fine */
+	IMG_SEV_LEAK,    /* space is lost */
 	IMG_SEV_CORRUPT, /* guest bytes are wrong or at risk */
-	IMG_SEV_FATAL,	 /* the image cannot be placed at all */
+	IMG_SEV_FATAL,   /* the image cannot be placed at all */
 	IMG_NSEV
 };
 
@@ -70,9 +70,9 @@ enum img_allows {
 
 /* The stage of validation that raises a row; each includes the one before. */
 enum img_stage {
-	IMG_STAGE_OPEN,	  /* header, footers, placement: few reads */
+	IMG_STAGE_OPEN,   /* header, footers, placement: few reads */
 	IMG_STAGE_VERIFY, /* every table entry once */
-	IMG_STAGE_CHECK	  /* owners, counts, leaks; on request all data */
+	IMG_STAGE_CHECK   /* owners, counts, leaks; on request all data */
 };
 
 enum img_fix {
@@ -103,9 +103,9 @@ enum img_want {
 struct img_finding {
 	enum img_row fi_row;
 	enum img_want fi_rel;
-	uint64_t fi_off;     /* where in the file, or IMG_NOWHERE */
-	uint64_t fi_voff;    /* the guest range that suffers: start ... */
-	uint64_t fi_vlen;    /* ... and bytes, 0 for none */
+	uint64_t fi_off;  /* where in the file, or IMG_NOWHERE */
+	uint64_t fi_voff; /* the guest range that suffers: start ... */
+	uint64_t fi_vlen; /* ... and bytes, 0 for none */
 	uint64_t fi_found;
 	uint64_t fi_want;
 	const char *fi_name; /* bytes from the image as UTF-8, or NULL */
@@ -245,15 +245,15 @@ enum img_etype {
 	IMG_ZERO,   /* reads as zeros, whatever the backing holds */
 	IMG_DATA,   /* plain bytes at e_off of file e_file */
 	IMG_PACKED, /* compressed: one unit, starting at e_off */
-	IMG_BAD	    /* the entry breaks the format: reads give EIO */
+	IMG_BAD     /* the entry breaks the format: reads give EIO */
 };
 
 struct img_extent {
 	uint64_t e_voff; /* start on the virtual disk, bytes */
-	uint64_t e_len;	 /* bytes, never 0, never longer than asked */
-	uint64_t e_off;	 /* start in the file, or IMG_NOWHERE */
+	uint64_t e_len;  /* bytes, never 0, never longer than asked */
+	uint64_t e_off;  /* start in the file, or IMG_NOWHERE */
 	uint32_t e_plen; /* PACKED: bytes to read at e_off, upper bound */
-	uint8_t e_file;	 /* 0 the image's file, 1 its data file */
+	uint8_t e_file;  /* 0 the image's file, 1 its data file */
 	enum img_etype e_type;
 	enum img_row e_row; /* BAD: which rule */
 };
@@ -288,8 +288,8 @@ int img_flush(struct img *);
 
 struct img_claim {
 	struct img_extent c_ext; /* where to write; may be less than asked */
-	uint64_t c_before;	 /* bytes of the same unit before c_ext ... */
-	uint64_t c_after;	 /* ... and after it */
+	uint64_t c_before;       /* bytes of the same unit before c_ext ... */
+	uint64_t c_after;        /* ... and after it */
 	uint32_t c_flags;
 	uint64_t c_priv[4];
 };
@@ -305,7 +305,7 @@ int img_lend(struct img *, struct img *backing);
  */
 
 enum img_kind {
-	IMG_K_STR,   /* bytes from a stranger in UTF-8: escape to print */
+	IMG_K_STR, /* bytes from a stranger in UTF-8: escape to print */
 	IMG_K_NUM,
 	IMG_K_BYTES, /* a number of bytes, worth a human form */
 	IMG_K_HEX,
@@ -330,10 +330,10 @@ int img_info(struct img *, img_info_fn *, void *arg);
 #define IMG_DEEP 1u /* read bitmaps and data too */
 
 struct img_checked {
-	uint64_t ch_units;	/* units of allocation the disk has ... */
-	uint64_t ch_allocated;	/* ... and those that have space */
+	uint64_t ch_units;      /* units of allocation the disk has ... */
+	uint64_t ch_allocated;  /* ... and those that have space */
 	uint64_t ch_fragmented; /* of these, not right behind the one before */
-	uint64_t ch_end;	/* bytes of the file that are in use */
+	uint64_t ch_end;        /* bytes of the file that are in use */
 };
 
 /*
@@ -341,8 +341,7 @@ struct img_checked {
  * 1970, is what time stamps are held against.  Findings go to the handle's
  * reporter; 0 says that the check ran, not that the image is sound.
  */
-int img_check(struct img *, unsigned flags, int64_t now,
-    struct img_checked *);
+int img_check(struct img *, unsigned flags, int64_t now, struct img_checked *);
 
 /* One step of a repair: because of fx_row, this changes. */
 struct img_fixed {
@@ -372,13 +371,13 @@ struct img_opt {
 };
 
 struct img_create {
-	uint64_t cr_size;     /* of the virtual disk, bytes */
-	const char *cr_opts;  /* "name=value,..." or NULL */
-	const char *cr_name;  /* of the result: seeds reproducible ids */
-	int64_t cr_time;      /* creation time, seconds since 1970 */
-	int cr_repeatable;    /* derive ids; cr_random is not used */
+	uint64_t cr_size;    /* of the virtual disk, bytes */
+	const char *cr_opts; /* "name=value,..." or NULL */
+	const char *cr_name; /* of the result: seeds reproducible ids */
+	int64_t cr_time;     /* creation time, seconds since 1970 */
+	int cr_repeatable;   /* derive ids; cr_random is not used */
 	uint8_t cr_random[16];
-	char cr_error[160];   /* out, with an error: what is wrong, or "" */
+	char cr_error[160]; /* out, with an error: what is wrong, or "" */
 };
 
 /* The options that img_create takes for a format, ended by a NULL name. */
@@ -395,7 +394,7 @@ struct img_copy {
 	unsigned cp_flags;
 	uint64_t cp_bad_voff; /* out, with EIO from src: where it is bad */
 	enum img_row cp_bad_row;
-	int cp_dst;	      /* out, with an error: 1 if dst failed */
+	int cp_dst; /* out, with an error: 1 if dst failed */
 };
 
 /* Copy the guest bytes of src to the start of dst, which is large enough. */

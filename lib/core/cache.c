@@ -38,11 +38,11 @@ img_cache_init(struct img *im, uint32_t nslices)
 	error = img_alloc(im, (uint64_t)nslices * sizeof(struct img_slice),
 	    &ca->ca_slice);
 	if (error == 0)
-		error = img_alloc(im, (uint64_t)nslices * IMG_SLICE,
-		    &ca->ca_data);
+		error =
+		    img_alloc(im, (uint64_t)nslices * IMG_SLICE, &ca->ca_data);
 	if (error == 0)
-		error = img_alloc(im,
-		    (uint64_t)ca->ca_nhash * sizeof(uint32_t), &ca->ca_hash);
+		error = img_alloc(im, (uint64_t)ca->ca_nhash * sizeof(uint32_t),
+		    &ca->ca_hash);
 	if (error != 0)
 		return (error);
 	for (i = 0; i < nslices; i++)
@@ -123,8 +123,8 @@ img_cache_flush(struct img *im)
 	int class, error;
 
 	error = img_io_barrier(im);
-	for (class = 0; class < IMG_NCLASSES && error == 0; class++) {
-		error = write_class(im, (enum img_class)class);
+	for (class = 0; class < IMG_NCLASSES && error == 0; class ++) {
+		error = write_class(im, (enum img_class) class);
 		if (error == 0)
 			error = img_io_barrier(im);
 	}
@@ -182,7 +182,7 @@ take(struct img *im, enum img_class class, uint64_t off, uint32_t len,
 	head = &ca->ca_hash[bucket(ca, off)];
 	sl->sl_off = off;
 	sl->sl_len = len;
-	sl->sl_class = (uint8_t)class;
+	sl->sl_class = (uint8_t) class;
 	sl->sl_dirty = 0;
 	sl->sl_used = 1;
 	sl->sl_valid = 1;
@@ -205,8 +205,8 @@ lookup(struct img_cache *ca, uint64_t off)
 }
 
 int
-img_cache_get(struct img *im, enum img_class class, uint64_t off,
-    uint32_t len, struct img_slice **slp)
+img_cache_get(struct img *im, enum img_class class, uint64_t off, uint32_t len,
+    struct img_slice **slp)
 {
 	struct img_cache *ca = &im->im_cache;
 	struct img_slice *sl;
@@ -233,8 +233,8 @@ img_cache_get(struct img *im, enum img_class class, uint64_t off,
 }
 
 int
-img_cache_new(struct img *im, enum img_class class, uint64_t off,
-    uint32_t len, struct img_slice **slp)
+img_cache_new(struct img *im, enum img_class class, uint64_t off, uint32_t len,
+    struct img_slice **slp)
 {
 	struct img_slice *sl;
 	int error;

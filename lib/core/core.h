@@ -10,8 +10,8 @@
 
 #include "core/env.h"
 
-#define IMG_SLICE 4096u		    /* bytes of a slice of the table cache */
-#define IMG_BOUNCE 65536u	    /* bytes of a handle's bounce buffer */
+#define IMG_SLICE 4096u   /* bytes of a slice of the table cache */
+#define IMG_BOUNCE 65536u /* bytes of a handle's bounce buffer */
 #define IMG_SLICES_DEFAULT 64u
 #define IMG_BUDGET_DEFAULT (64u << 20)
 
@@ -25,11 +25,11 @@ enum img_class { IMG_COUNTS, IMG_POINTERS, IMG_NCLASSES };
 struct img_slice {
 	uint64_t sl_off; /* in the image's file; the key */
 	uint8_t *sl_data;
-	uint32_t sl_len;   /* a multiple of 512, at most IMG_SLICE */
-	uint32_t sl_next;  /* index + 1 of the next in the hash chain */
-	uint8_t sl_class;  /* enum img_class */
-	uint8_t sl_used;   /* second chance of the replacement clock */
-	uint8_t sl_dirty;  /* a bit per sector */
+	uint32_t sl_len;  /* a multiple of 512, at most IMG_SLICE */
+	uint32_t sl_next; /* index + 1 of the next in the hash chain */
+	uint8_t sl_class; /* enum img_class */
+	uint8_t sl_used;  /* second chance of the replacement clock */
+	uint8_t sl_dirty; /* a bit per sector */
 	uint8_t sl_valid;
 };
 
@@ -45,15 +45,15 @@ struct img_cache {
 struct img {
 	const struct img_env *im_env;
 	const struct img_format *im_fmt;
-	void *im_priv;		     /* the format's, f_privsize bytes */
+	void *im_priv;               /* the format's, f_privsize bytes */
 	struct img_file *im_file[2]; /* the image, its data file or NULL */
-	uint64_t im_eof[2];	     /* their lengths, kept by img_io_* */
-	uint64_t im_size;	     /* virtual size, bytes; set by f_open */
-	uint32_t im_unit;	     /* unit of allocation; set by f_open */
-	uint32_t im_flags;	     /* IMG_RDWR, IMG_VERIFY, IMG_FRESH */
-	int im_latched;		     /* after a failed barrier or table write */
-	int im_unsynced;	     /* written since the last barrier */
-	int im_begun;		     /* fresh: the header was taken away */
+	uint64_t im_eof[2];          /* their lengths, kept by img_io_* */
+	uint64_t im_size;            /* virtual size, bytes; set by f_open */
+	uint32_t im_unit;            /* unit of allocation; set by f_open */
+	uint32_t im_flags;           /* IMG_RDWR, IMG_VERIFY, IMG_FRESH */
+	int im_latched;              /* after a failed barrier or table write */
+	int im_unsynced;             /* written since the last barrier */
+	int im_begun;                /* fresh: the header was taken away */
 	enum img_allows im_allows;
 	struct img_finding im_why; /* the row that set im_allows */
 	img_report_fn *im_report;
@@ -112,8 +112,8 @@ struct img_format {
 	 * Make what can be made to read as zeros without writing data;
 	 * done says how much from voff on, 0 for none.
 	 */
-	int (*f_zero)(struct img *, uint64_t voff, uint64_t len,
-	    uint64_t *done);
+	int (
+	    *f_zero)(struct img *, uint64_t voff, uint64_t len, uint64_t *done);
 	/* Take the header away: the first write of IMG_FRESH is at hand. */
 	int (*f_fresh)(struct img *);
 	/* Everything durable, in order; with IMG_FRESH the header last. */

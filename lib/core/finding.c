@@ -4,13 +4,13 @@
 
 #include "core/core.h"
 
-#define F(fmt, n, name, sev, allows, stage, fix, text)                 \
-	{ #fmt, n, IMG_SEV_##sev, IMG_ALLOW_##allows,                  \
-	    IMG_STAGE_##stage, IMG_FIX_##fix, text },
+#define F(fmt, n, name, sev, allows, stage, fix, text)                   \
+	{ #fmt, n, IMG_SEV_##sev, IMG_ALLOW_##allows, IMG_STAGE_##stage, \
+		IMG_FIX_##fix, text },
 
 static const struct img_rowdesc rows[IMG_NROWS] = {
-	{ "IMG", 0, IMG_SEV_NOTE, IMG_ALLOW_WRITE, IMG_STAGE_OPEN,
-	    IMG_FIX_NONE, "nothing" },
+	{ "IMG", 0, IMG_SEV_NOTE, IMG_ALLOW_WRITE, IMG_STAGE_OPEN, IMG_FIX_NONE,
+	    "nothing" },
 #include "core/findings.def"
 };
 #undef F
@@ -35,8 +35,8 @@ img_raise_finding(struct img *im, const struct img_finding *fi)
 }
 
 void
-img_raise_num(struct img *im, enum img_row row, uint64_t off,
-    enum img_want rel, uint64_t found, uint64_t want)
+img_raise_num(struct img *im, enum img_row row, uint64_t off, enum img_want rel,
+    uint64_t found, uint64_t want)
 {
 	struct img_finding fi;
 

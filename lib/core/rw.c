@@ -102,8 +102,7 @@ img_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 
 /* Bytes out of a packed unit; the last one unpacked is kept. */
 static int
-read_packed(struct img *im, const struct img_extent *e, void *buf,
-    uint32_t len)
+read_packed(struct img *im, const struct img_extent *e, void *buf, uint32_t len)
 {
 	uint64_t in = e->e_voff & (im->im_unit - 1);
 	uint32_t plen;
@@ -113,14 +112,14 @@ read_packed(struct img *im, const struct img_extent *e, void *buf,
 		plen = (uint32_t)img_min(e->e_plen, im->im_packmax);
 		if (e->e_off >= im->im_eof[e->e_file])
 			return (EIO);
-		plen = (uint32_t)img_min(plen,
-		    im->im_eof[e->e_file] - e->e_off);
+		plen =
+		    (uint32_t)img_min(plen, im->im_eof[e->e_file] - e->e_off);
 		im->im_packoff = IMG_NOWHERE;
-		error = img_io_read(im, e->e_file, im->im_packed, plen,
-		    e->e_off);
+		error =
+		    img_io_read(im, e->e_file, im->im_packed, plen, e->e_off);
 		if (error == 0)
-			error = im->im_fmt->f_unpack(im, e, im->im_packed,
-			    plen, im->im_unpacked);
+			error = im->im_fmt->f_unpack(im, e, im->im_packed, plen,
+			    im->im_unpacked);
 		if (error != 0)
 			return (error);
 		im->im_packoff = e->e_off;
@@ -209,8 +208,7 @@ fill(struct img *im, const struct img_claim *c, uint64_t voff, uint64_t off,
 			return (error);
 		zero = e.e_type == IMG_HOLE || e.e_type == IMG_ZERO;
 		if (zero && !(c->c_flags & IMG_CLAIM_ZEROED))
-			error = img_io_zeros(im, c->c_ext.e_file, off,
-			    e.e_len);
+			error = img_io_zeros(im, c->c_ext.e_file, off, e.e_len);
 		if (!zero) {
 			e.e_len = img_min(e.e_len, IMG_BOUNCE);
 			error = read_extent(owner, &e, im->im_buf);
@@ -236,8 +234,8 @@ fill_around(struct img *im, const struct img_claim *c)
 	error = fill(im, c, e->e_voff - c->c_before, e->e_off - c->c_before,
 	    c->c_before);
 	if (error == 0)
-		error = fill(im, c, e->e_voff + e->e_len,
-		    e->e_off + e->e_len, c->c_after);
+		error = fill(im, c, e->e_voff + e->e_len, e->e_off + e->e_len,
+		    c->c_after);
 	return (error);
 }
 
@@ -307,8 +305,7 @@ img_write(struct img *im, const void *buf, uint32_t len, uint64_t voff)
 		if (error != 0)
 			return (error);
 		n = (uint32_t)c.c_ext.e_len;
-		error = img_io_write(im, c.c_ext.e_file, p, n,
-		    c.c_ext.e_off);
+		error = img_io_write(im, c.c_ext.e_file, p, n, c.c_ext.e_off);
 		error2 = img_end(im, &c, error == 0);
 		if (error != 0 || error2 != 0)
 			return (error != 0 ? error : error2);
@@ -336,8 +333,8 @@ zero_claim(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
 			im->im_eof[c.c_ext.e_file]))
 			error = f->f_ops->fo_zero(f, c.c_ext.e_off, *done);
 		else
-			error = img_io_zeros(im, c.c_ext.e_file,
-			    c.c_ext.e_off, *done);
+			error = img_io_zeros(im, c.c_ext.e_file, c.c_ext.e_off,
+			    *done);
 	}
 	error2 = img_end(im, &c, error == 0);
 	return (error != 0 ? error : error2);

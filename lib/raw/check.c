@@ -39,7 +39,10 @@ static const struct {
 	{ 0, 16, "WithouFreSpacExt", "Parallels" },
 	{ FROM_END | 512, 4, "koly", "DMG" },
 	{ 0, 3, "\x1f\x8b\x08", "gzip" },
-	{ 0, 6, "\xfd" "7zXZ\0", "xz" },
+	{ 0, 6,
+	    "\xfd"
+	    "7zXZ\0",
+	    "xz" },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd" },
 	{ 0, 4, "PK\x03\x04", "zip" },
 };
@@ -68,8 +71,7 @@ look_like(struct img *im, size_t i, int *yes)
 }
 
 static int
-raw_check(struct img *im, unsigned flags, int64_t now,
-    struct img_checked *ch)
+raw_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 {
 	uint64_t len = im->im_eof[0];
 	struct img_finding fi;

@@ -9,8 +9,7 @@ const struct img_opt raw_opts[] = {
 };
 
 int
-raw_create(const struct img_env *env, struct img_file *f,
-    struct img_create *cr)
+raw_create(const struct img_env *env, struct img_file *f, struct img_create *cr)
 {
 	uint64_t len;
 	int error;
@@ -28,7 +27,7 @@ raw_create(const struct img_env *env, struct img_file *f,
 	if (cr->cr_size > INT64_MAX)
 		return (EFBIG);
 	if (len != 0)
-		return (img_create_error(cr, EINVAL, "file is not empty",
-		    NULL));
+		return (
+		    img_create_error(cr, EINVAL, "file is not empty", NULL));
 	return (f->f_ops->fo_resize(f, cr->cr_size));
 }

@@ -7,7 +7,6 @@
 
 #include "core/core.h"
 
-
 static int
 raw_open(struct img *im)
 {

@@ -6,7 +6,6 @@
 #include "tool/tool.h"
 
 extern const struct img_opt raw_opts[];
-int raw_create(const struct img_env *, struct img_file *,
-    struct img_create *);
+int raw_create(const struct img_env *, struct img_file *, struct img_create *);
 
 #endif /* RAW_TOOL_H */

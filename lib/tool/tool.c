@@ -29,8 +29,7 @@ img_info(struct img *im, img_info_fn *fn, void *arg)
 }
 
 int
-img_check(struct img *im, unsigned flags, int64_t now,
-    struct img_checked *ch)
+img_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 {
 	memset(ch, 0, sizeof(*ch));
 	return (tool_of(im->im_fmt)->t_check(im, flags, now, ch));
@@ -38,9 +37,8 @@ img_check(struct img *im, unsigned flags, int64_t now,
 
 int
 img_repair(const struct img_env *env, struct img_file *f,
-    const struct img_format *fmt, const struct img_finding *find,
-    size_t nfind, enum img_fix level, unsigned flags, img_fixed_fn *tell,
-    void *arg)
+    const struct img_format *fmt, const struct img_finding *find, size_t nfind,
+    enum img_fix level, unsigned flags, img_fixed_fn *tell, void *arg)
 {
 	const struct img_tool *t = tool_of(fmt);
 	struct img_repair rp;

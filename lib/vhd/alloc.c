@@ -102,8 +102,7 @@ take_space(struct img *im, uint64_t *offp)
 	if (off / IMG_SECTOR > SEC_MAX)
 		return (ENOSPC);
 	if (f->f_flags & IMG_FILE_FIXED) {
-		if (!img_inside(off, vhd_stride(v),
-			im->im_eof[0] - VHD_FOOTER))
+		if (!img_inside(off, vhd_stride(v), im->im_eof[0] - VHD_FOOTER))
 			error = ENOSPC;
 	} else if (im->im_flags & IMG_FRESH) {
 		error = f->f_ops->fo_resize(f, end);
@@ -167,8 +166,8 @@ begin_old(struct img *im, uint32_t index, uint32_t sec, uint64_t in,
 		return (0);
 	c->c_flags = IMG_CLAIM_FRESH;
 	c->c_before = in % IMG_SECTOR;
-	c->c_after = img_roundup(in + c->c_ext.e_len, IMG_SECTOR) - in -
-	    c->c_ext.e_len;
+	c->c_after =
+	    img_roundup(in + c->c_ext.e_len, IMG_SECTOR) - in - c->c_ext.e_len;
 	c->c_priv[P_INDEX] = index;
 	c->c_priv[P_OFF] = off;
 	return (0);

@@ -24,7 +24,7 @@ struct owners {
 	struct vhd_area ow_batmap;
 	uint64_t ow_cursor; /* everything below is accounted for */
 	uint64_t ow_align;  /* the first data that is not aligned, or 0 */
-	int ow_leaks;	    /* unowned space is worth a finding */
+	int ow_leaks;       /* unowned space is worth a finding */
 };
 
 /* The metadata that comes first in [from, to), NULL if there is none. */
@@ -79,8 +79,8 @@ own_block(struct img *im, void *arg, uint32_t sec, uint32_t index)
 		ow->ow_align = off + v->v_bitmap;
 	if (img_overlap(off, vhd_stride(v), ow->ow_batmap.a_off,
 		ow->ow_batmap.a_len))
-		img_raise_num(im, IMG_VHD_BATMAP_OVERLAP, at, IMG_WANT_ANY,
-		    sec, 0);
+		img_raise_num(im, IMG_VHD_BATMAP_OVERLAP, at, IMG_WANT_ANY, sec,
+		    0);
 	return (0);
 }
 
@@ -102,16 +102,14 @@ check_owners(struct img *im, struct owners *ow)
 	error = vhd_sorted(im, own_block, ow);
 	if (error != 0)
 		return (error);
-	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter :
-					      im->im_eof[0];
+	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter : im->im_eof[0];
 	if (ow->ow_leaks && end > ow->ow_cursor)
 		gap(im, ow, ow->ow_cursor, end);
 	if (ow->ow_align != 0)
 		img_raise(im, IMG_VHD_ALIGN, ow->ow_align);
 	for (i = 0; i < v->v_nareas; i++)
 		if (v->v_area[i].a_off + v->v_area[i].a_len > ow->ow_cursor)
-			ow->ow_cursor = v->v_area[i].a_off +
-			    v->v_area[i].a_len;
+			ow->ow_cursor = v->v_area[i].a_off + v->v_area[i].a_len;
 	ow->ow_ch->ch_end = ow->ow_cursor;
 	return (0);
 }
@@ -177,8 +175,7 @@ check_room(struct img *im)
 	    (v->v_nblocks - 1) * vhd_stride(v);
 	if (last / IMG_SECTOR >= VHD_ABSENT)
 		img_raise_num(im, IMG_VHD_NO_ROOM,
-		    v->v_header_off + VHD_H_BLOCK, IMG_WANT_ANY, v->v_block,
-		    0);
+		    v->v_header_off + VHD_H_BLOCK, IMG_WANT_ANY, v->v_block, 0);
 }
 
 static void
@@ -203,8 +200,7 @@ check_times(struct img *im, int64_t now)
 }
 
 int
-vhd_check(struct img *im, unsigned flags, int64_t now,
-    struct img_checked *ch)
+vhd_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 {
 	struct vhd *v = vhd(im);
 	struct owners ow;

@@ -18,8 +18,9 @@
 
 const struct img_opt vhd_opts[] = {
 	{ "subformat", "dynamic (default) or fixed" },
-	{ "block_size", "bytes of a block of a dynamic image, a power of two "
-			"from 4k to 16M (default 2M)" },
+	{ "block_size",
+	    "bytes of a block of a dynamic image, a power of two "
+	    "from 4k to 16M (default 2M)" },
 	{ "creator", "creator application, up to 4 characters (default win)" },
 	{ "uuid", "unique id (default random)" },
 	{ "timestamp", "creation time in seconds since 1970 (default now)" },
@@ -43,8 +44,8 @@ opt(const struct plan *pl, const char *name, char *buf, size_t size)
 
 	error = img_opt_get(pl->pl_cr->cr_opts, name, buf, size);
 	if (error == EINVAL)
-		return (img_create_error(pl->pl_cr, EINVAL, "bad value for",
-		    name));
+		return (
+		    img_create_error(pl->pl_cr, EINVAL, "bad value for", name));
 	return (error);
 }
 
@@ -100,8 +101,8 @@ plan_creator(struct plan *pl)
 		return (error);
 	for (i = 0; buf[i] != '\0'; i++)
 		if (i >= 4 || buf[i] < 0x20 || buf[i] > 0x7e)
-			return (refuse(pl, "creator is 1 to 4 letters, not",
-			    buf));
+			return (
+			    refuse(pl, "creator is 1 to 4 letters, not", buf));
 	memset(app, ' ', 4);
 	for (i = 0; i < sizeof(with_nul) / sizeof(with_nul[0]); i++)
 		if (strcmp(buf, with_nul[i]) == 0)
@@ -234,8 +235,8 @@ plan_size(struct plan *pl)
 	int error;
 
 	if (size == 0 || size % IMG_SECTOR != 0)
-		return (refuse(pl,
-		    "size must be a multiple of 512 and not 0", NULL));
+		return (refuse(pl, "size must be a multiple of 512 and not 0",
+		    NULL));
 	if (size > VHD_MAX_SIZE)
 		return (img_create_error(pl->pl_cr, EFBIG,
 		    "size is over 2040 GiB, the largest VHD", NULL));
@@ -243,8 +244,7 @@ plan_size(struct plan *pl)
 	if (error != 0)
 		return (error);
 	if (pl->pl_file->f_flags & IMG_FILE_FIXED) {
-		if (pl->pl_type == VHD_FIXED &&
-		    size + VHD_FOOTER != pl->pl_len)
+		if (pl->pl_type == VHD_FIXED && size + VHD_FOOTER != pl->pl_len)
 			return (refuse(pl,
 			    "a fixed image must fill the device, and its "
 			    "footer take the last 512 bytes",
@@ -253,8 +253,7 @@ plan_size(struct plan *pl)
 		return (refuse(pl, "file is not empty", NULL));
 	if (pl->pl_type == VHD_FIXED)
 		return (0);
-	pl->pl_nentries = (uint32_t)((size + pl->pl_block - 1) /
-	    pl->pl_block);
+	pl->pl_nentries = (uint32_t)((size + pl->pl_block - 1) / pl->pl_block);
 	stride = pl->pl_block + img_roundup(pl->pl_block / 4096, IMG_SECTOR);
 	last = BAT_OFF + vhd_bat_bytes(pl->pl_nentries) +
 	    (pl->pl_nentries - 1) * stride;
@@ -336,8 +335,7 @@ write_dynamic(const struct plan *pl)
 }
 
 int
-vhd_create(const struct img_env *env, struct img_file *f,
-    struct img_create *cr)
+vhd_create(const struct img_env *env, struct img_file *f, struct img_create *cr)
 {
 	struct plan pl;
 	int error;

@@ -15,7 +15,7 @@ struct seen {
 	uint32_t se_data;  /* sectors with anything but zeros */
 	uint32_t se_first; /* with data under a clear bit: the first ... */
 	uint32_t se_last;  /* ... and the last; first > last: none */
-	int se_beyond;	   /* bits beyond the disk's end or in padding */
+	int se_beyond;     /* bits beyond the disk's end or in padding */
 };
 
 static int
@@ -115,8 +115,7 @@ look_beyond(struct img *im, uint64_t off, struct seen *se)
 }
 
 static void
-judge_block(struct img *im, uint64_t off, uint64_t voff,
-    const struct seen *se)
+judge_block(struct img *im, uint64_t off, uint64_t voff, const struct seen *se)
 {
 	uint64_t data = off + vhd(im)->v_bitmap;
 	struct img_finding fi;
@@ -130,8 +129,8 @@ judge_block(struct img *im, uint64_t off, uint64_t voff,
 		fi.fi_row = IMG_VHD_BIT_CLEAR;
 		fi.fi_off = data + (uint64_t)se->se_first * IMG_SECTOR;
 		fi.fi_voff = voff + (uint64_t)se->se_first * IMG_SECTOR;
-		fi.fi_vlen = ((uint64_t)se->se_last - se->se_first + 1) *
-		    IMG_SECTOR;
+		fi.fi_vlen =
+		    ((uint64_t)se->se_last - se->se_first + 1) * IMG_SECTOR;
 		img_raise_finding(im, &fi);
 	}
 	if (se->se_set == 0 && se->se_data == 0)
@@ -169,16 +168,16 @@ deep_block(struct img *im, const struct vhd_area *batmap, uint64_t index,
 		return (0);
 	memset(&se, 0, sizeof(se));
 	se.se_first = 1;
-	se.se_nsec = (uint32_t)(vhd_block_range(im, index, 0, &voff) /
-	    IMG_SECTOR);
+	se.se_nsec =
+	    (uint32_t)(vhd_block_range(im, index, 0, &voff) / IMG_SECTOR);
 	error = look_at_data(im, off, &se);
 	if (error == 0)
 		error = look_beyond(im, off, &se);
 	if (error != 0)
 		return (error);
 	judge_block(im, off, voff, &se);
-	return (hold_against_batmap(im, batmap, index,
-	    se.se_set == se.se_nsec));
+	return (
+	    hold_against_batmap(im, batmap, index, se.se_set == se.se_nsec));
 }
 
 int

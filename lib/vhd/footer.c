@@ -48,8 +48,7 @@ vhd_footer_state(const uint8_t *f)
 	if (sum == img_be32(f + VHD_F_SUM))
 		return (VHD_F_GOOD);
 	/* Early tapdisk set the hidden byte without a new checksum. */
-	if (is_tapdisk(f) &&
-	    sum + f[VHD_F_HIDDEN] == img_be32(f + VHD_F_SUM))
+	if (is_tapdisk(f) && sum + f[VHD_F_HIDDEN] == img_be32(f + VHD_F_SUM))
 		return (VHD_F_GOOD);
 	return (VHD_F_BAD);
 }
@@ -62,8 +61,8 @@ check_features(struct img *im, const uint8_t *f, uint64_t off)
 
 	off += VHD_F_FEATURES;
 	if (!(bits & VHD_FEAT_RESERVED))
-		img_raise_num(im, IMG_VHD_RESERVED_BIT, off, IMG_WANT_EQ,
-		    bits, bits | VHD_FEAT_RESERVED);
+		img_raise_num(im, IMG_VHD_RESERVED_BIT, off, IMG_WANT_EQ, bits,
+		    bits | VHD_FEAT_RESERVED);
 	if (bits & ~known)
 		img_raise_num(im, IMG_VHD_FEATURES, off, IMG_WANT_EQ, bits,
 		    bits & known);
@@ -82,8 +81,7 @@ check_sizes(struct img *im, const uint8_t *f, uint64_t off, uint32_t type)
 		    IMG_WANT_EQ, size, size - size % IMG_SECTOR);
 	if (size > VHD_MAX_SIZE)
 		img_raise_num(im,
-		    type == VHD_FIXED ? IMG_VHD_SIZE_LARGE :
-					IMG_VHD_SIZE_LIMIT,
+		    type == VHD_FIXED ? IMG_VHD_SIZE_LARGE : IMG_VHD_SIZE_LIMIT,
 		    off + VHD_F_SIZE, IMG_WANT_MAX, size, VHD_MAX_SIZE);
 	if (orig != size)
 		img_raise_num(im, IMG_VHD_RESIZED, off + VHD_F_ORIG_SIZE,
@@ -103,8 +101,7 @@ check_geometry(struct img *im, const uint8_t *f, uint64_t off)
 		return;
 	if (vhd_chs_sectors(chs) == 0)
 		row = IMG_VHD_CHS_ZERO;
-	else if (vhd_chs_sectors(chs) > size / IMG_SECTOR &&
-	    chs != VHD_CHS_MAX)
+	else if (vhd_chs_sectors(chs) > size / IMG_SECTOR && chs != VHD_CHS_MAX)
 		row = IMG_VHD_CHS_LARGE;
 	else
 		row = IMG_VHD_CHS_OTHER;
@@ -130,8 +127,8 @@ check_rest(struct img *im, const uint8_t *f, uint64_t off)
 	while (i < VHD_FOOTER && f[i] == 0)
 		i++;
 	if (i < VHD_FOOTER)
-		img_raise_num(im, IMG_VHD_RESERVED, off + i, IMG_WANT_EQ,
-		    f[i], 0);
+		img_raise_num(im, IMG_VHD_RESERVED, off + i, IMG_WANT_EQ, f[i],
+		    0);
 }
 
 int
@@ -152,8 +149,8 @@ vhd_footer_check(struct img *im, const uint8_t *f, uint64_t off)
 		    IMG_WANT_EQ, version, VHD_VERSION);
 	if (type != VHD_FIXED && type != VHD_DYNAMIC &&
 	    type != VHD_DIFFERENCING) {
-		img_raise_num(im, IMG_VHD_TYPE, off + VHD_F_TYPE,
-		    IMG_WANT_ANY, type, 0);
+		img_raise_num(im, IMG_VHD_TYPE, off + VHD_F_TYPE, IMG_WANT_ANY,
+		    type, 0);
 		error = EFTYPE;
 	}
 	if (type == VHD_FIXED && data != UINT64_MAX)

@@ -100,22 +100,20 @@ check_block(struct img *im, const uint8_t *h)
 		return (EFTYPE);
 	}
 	if ((n & (n - 1)) != 0) {
-		img_raise_num(im, IMG_VHD_BLOCK_POWER, off, IMG_WANT_ANY, n,
-		    0);
+		img_raise_num(im, IMG_VHD_BLOCK_POWER, off, IMG_WANT_ANY, n, 0);
 		return (EFTYPE);
 	}
 	if (n < 4096)
 		img_raise_num(im, IMG_VHD_BLOCK_SMALL, off, IMG_WANT_MIN, n,
 		    4096);
 	else if (n != VHD_BLOCK_DEFAULT && n != 512 * 1024)
-		img_raise_num(im, IMG_VHD_BLOCK_RARE, off, IMG_WANT_ANY, n,
-		    0);
+		img_raise_num(im, IMG_VHD_BLOCK_RARE, off, IMG_WANT_ANY, n, 0);
 	v->v_block = n;
 	for (v->v_shift = 0; n > 1; n >>= 1)
 		v->v_shift++;
 	/* A bit for each sector, whole sectors of bits. */
-	v->v_bitmap = (uint32_t)img_roundup(
-	    (v->v_block / IMG_SECTOR + 7) / 8, IMG_SECTOR);
+	v->v_bitmap = (uint32_t)img_roundup((v->v_block / IMG_SECTOR + 7) / 8,
+	    IMG_SECTOR);
 	return (0);
 }
 
@@ -165,17 +163,14 @@ check_bat(struct img *im, const uint8_t *h)
 	uint64_t len = vhd_bat_bytes(v->v_nentries), end;
 
 	v->v_bat_off = bat;
-	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter :
-					      im->im_eof[0];
+	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter : im->im_eof[0];
 	if (bat < VHD_FOOTER || !img_inside(bat, len, end) ||
 	    img_overlap(bat, len, v->v_header_off, VHD_HEADER)) {
-		img_raise_num(im, IMG_VHD_BAT_PLACE, off, IMG_WANT_ANY, bat,
-		    0);
+		img_raise_num(im, IMG_VHD_BAT_PLACE, off, IMG_WANT_ANY, bat, 0);
 		return (EFTYPE);
 	}
 	if (bat % IMG_SECTOR != 0)
-		img_raise_num(im, IMG_VHD_BAT_ALIGN, off, IMG_WANT_ANY, bat,
-		    0);
+		img_raise_num(im, IMG_VHD_BAT_ALIGN, off, IMG_WANT_ANY, bat, 0);
 	add_area(v, 0, VHD_FOOTER);
 	add_area(v, v->v_header_off, VHD_HEADER);
 	add_area(v, bat, len);
@@ -206,8 +201,7 @@ place_locator(struct img *im, uint32_t i, const uint8_t *l)
 	uint32_t k;
 
 	at = v->v_header_off + VHD_H_LOCATORS + i * VHD_LOCATOR + VHD_L_OFF;
-	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter :
-					      im->im_eof[0];
+	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter : im->im_eof[0];
 	if (len == 0) /* the field is row 76's; the data still counts */
 		len = img_be32(l + VHD_L_LENGTH);
 	if (!img_inside(off, len, end))

@@ -60,14 +60,12 @@ names_same(const uint8_t *p, uint32_t len, int wide, const uint8_t *name)
 			i = k + 1;
 	}
 	for (k = i, i = start; i < n; i++, k++) {
-		want = k < VHD_H_PARENT_NAME_LEN / 2 ?
-		    img_be16(name + 2 * k) :
-		    0;
+		want = k < VHD_H_PARENT_NAME_LEN / 2 ? img_be16(name + 2 * k) :
+						       0;
 		if (char_at(p, len, i, wide) != want)
 			return (0);
 	}
-	return (k >= VHD_H_PARENT_NAME_LEN / 2 ||
-	    img_be16(name + 2 * k) == 0);
+	return (k >= VHD_H_PARENT_NAME_LEN / 2 || img_be16(name + 2 * k) == 0);
 }
 
 /* Text without an embedded NUL; UTF-16 in whole units. */

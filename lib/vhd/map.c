@@ -17,8 +17,7 @@ vhd_bat_slice(struct img *im, uint32_t index, struct img_slice **slp,
 
 	*at = (uint32_t)(in - start);
 	return (img_cache_get(im, IMG_POINTERS, v->v_bat_off + start,
-	    (uint32_t)img_min(IMG_SLICE,
-		vhd_bat_bytes(v->v_nentries) - start),
+	    (uint32_t)img_min(IMG_SLICE, vhd_bat_bytes(v->v_nentries) - start),
 	    slp));
 }
 
@@ -173,8 +172,8 @@ run_of_bits(struct img *im, uint64_t off, uint32_t sec, uint32_t n,
 }
 
 int
-vhd_bits(struct img *im, uint64_t off, uint64_t in, uint64_t len,
-    uint64_t *run, int *set)
+vhd_bits(struct img *im, uint64_t off, uint64_t in, uint64_t len, uint64_t *run,
+    int *set)
 {
 	uint32_t sec = (uint32_t)(in / IMG_SECTOR), n;
 	uint64_t end = img_roundup(in + len, IMG_SECTOR) / IMG_SECTOR;
@@ -182,8 +181,7 @@ vhd_bits(struct img *im, uint64_t off, uint64_t in, uint64_t len,
 
 	error = run_of_bits(im, off, sec, (uint32_t)(end - sec), &n, set);
 	if (error == 0)
-		*run = img_min(len,
-		    ((uint64_t)sec + n) * IMG_SECTOR - in);
+		*run = img_min(len, ((uint64_t)sec + n) * IMG_SECTOR - in);
 	return (error);
 }
 
@@ -202,8 +200,8 @@ map_block(struct img *im, uint32_t sec, uint64_t in, uint64_t len,
 		bad(e, row, len);
 		return (0);
 	}
-	error = vhd_bits(im, off, in, img_min(len, usable - in), &e->e_len,
-	    &set);
+	error =
+	    vhd_bits(im, off, in, img_min(len, usable - in), &e->e_len, &set);
 	e->e_off = off + v->v_bitmap + in;
 	e->e_type = set ? IMG_DATA : absent_type(v);
 	return (error);
@@ -232,10 +230,9 @@ vhd_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 	if (error != 0)
 		return (error);
 	if (sec != VHD_ABSENT)
-		return (map_block(im, sec, in, img_min(len, v->v_block - in),
-		    e));
-	error = count_absent(im, index,
-	    ((in + len - 1) >> v->v_shift) + 1, &n);
+		return (
+		    map_block(im, sec, in, img_min(len, v->v_block - in), e));
+	error = count_absent(im, index, ((in + len - 1) >> v->v_shift) + 1, &n);
 	if (error != 0)
 		return (error);
 	e->e_type = absent_type(v);

@@ -98,10 +98,9 @@ find_earlier(struct img *im, const uint8_t *copy, uint64_t *offp)
 	const uint8_t *f;
 	int error;
 
-	start = img_roundup(end > IMG_BOUNCE ? end - IMG_BOUNCE : 0,
-	    IMG_SECTOR);
-	error = img_io_read(im, 0, im->im_buf, (uint32_t)(end - start),
-	    start);
+	start =
+	    img_roundup(end > IMG_BOUNCE ? end - IMG_BOUNCE : 0, IMG_SECTOR);
+	error = img_io_read(im, 0, im->im_buf, (uint32_t)(end - start), start);
 	if (error != 0)
 		return (error);
 	for (off = (end & ~(uint64_t)(IMG_SECTOR - 1)); off > start;) {
@@ -109,9 +108,9 @@ find_earlier(struct img *im, const uint8_t *copy, uint64_t *offp)
 		f = im->im_buf + (off - start);
 		if (off == 0 || vhd_footer_state(f) != VHD_F_GOOD)
 			continue;
-		if (copy != NULL ? memcmp(f + VHD_F_UUID, copy + VHD_F_UUID,
-				       16) == 0 :
-				   type_of(f) == VHD_FIXED &&
+		if (copy != NULL ?
+			memcmp(f + VHD_F_UUID, copy + VHD_F_UUID, 16) == 0 :
+			type_of(f) == VHD_FIXED &&
 			    img_be64(f + VHD_F_SIZE) == off) {
 			*offp = off;
 			return (0);
@@ -138,8 +137,8 @@ compare(struct img *im, const struct found *fo)
 			row = IMG_VHD_DIFFER;
 	}
 	if (first < VHD_FOOTER)
-		img_raise_num(im, row, first, IMG_WANT_EQ,
-		    fo->fo_copy[first], fo->fo_end[first]);
+		img_raise_num(im, row, first, IMG_WANT_EQ, fo->fo_copy[first],
+		    fo->fo_end[first]);
 }
 
 /* The end footer says fixed, but all else is a dynamic image. */
@@ -203,8 +202,8 @@ only_copy(struct img *im, const struct found *fo)
 	use(v, fo->fo_copy, 0);
 	if (v->v_end == VHD_F_BAD) {
 		v->v_endfooter = fo->fo_endoff;
-		img_raise_num(im, IMG_VHD_END_SUM, fo->fo_endoff,
-		    IMG_WANT_EQ, img_be32(fo->fo_end + VHD_F_SUM),
+		img_raise_num(im, IMG_VHD_END_SUM, fo->fo_endoff, IMG_WANT_EQ,
+		    img_be32(fo->fo_end + VHD_F_SUM),
 		    vhd_sum(fo->fo_end, VHD_FOOTER, VHD_F_SUM));
 		return (0);
 	}
@@ -241,8 +240,8 @@ no_footer(struct img *im, const struct found *fo)
 		return (error);
 	if (v->v_end == VHD_F_BAD && v->v_copy == VHD_F_MISSING &&
 	    type_of(fo->fo_end) == VHD_FIXED)
-		img_raise_num(im, IMG_VHD_FIXED_SUM, fo->fo_endoff,
-		    IMG_WANT_EQ, img_be32(fo->fo_end + VHD_F_SUM),
+		img_raise_num(im, IMG_VHD_FIXED_SUM, fo->fo_endoff, IMG_WANT_EQ,
+		    img_be32(fo->fo_end + VHD_F_SUM),
 		    vhd_sum(fo->fo_end, VHD_FOOTER, VHD_F_SUM));
 	else if (v->v_end == VHD_F_BAD)
 		img_raise(im, IMG_VHD_BOTH_SUMS, fo->fo_endoff);
@@ -265,8 +264,8 @@ vhd_place(struct img *im)
 
 	/* The header is read later: its place serves for both footers. */
 	if (im->im_eof[0] < VHD_FOOTER - 1) {
-		img_raise_num(im, IMG_VHD_SHORT, 0, IMG_WANT_MIN,
-		    im->im_eof[0], VHD_FOOTER);
+		img_raise_num(im, IMG_VHD_SHORT, 0, IMG_WANT_MIN, im->im_eof[0],
+		    VHD_FOOTER);
 		return (EFTYPE);
 	}
 	error = read_end(im, end, &fo.fo_endoff);

@@ -12,13 +12,11 @@
 int vhd_repair(const struct img_repair *);
 /* create.c */
 extern const struct img_opt vhd_opts[];
-int vhd_create(const struct img_env *, struct img_file *,
-    struct img_create *);
+int vhd_create(const struct img_env *, struct img_file *, struct img_create *);
 /* info.c */
 int vhd_info(struct img *, img_info_fn *, void *arg);
 /* check.c */
-int vhd_check(struct img *, unsigned flags, int64_t now,
-    struct img_checked *);
+int vhd_check(struct img *, unsigned flags, int64_t now, struct img_checked *);
 /* deep.c: sector bitmaps and the data under them. */
 int vhd_check_deep(struct img *, const struct vhd_area *batmap);
 /* locator.c: the entries of a differencing image and what they name. */

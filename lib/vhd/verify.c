@@ -197,13 +197,12 @@ verify_entry(struct img *im, void *arg, uint32_t sec, uint32_t index)
 	enum img_row row;
 
 	if (index >= v->v_nblocks) {
-		raise_entry(im, IMG_VHD_BAT_SURPLUS, index, 0, IMG_WANT_EQ,
-		    sec, VHD_ABSENT);
+		raise_entry(im, IMG_VHD_BAT_SURPLUS, index, 0, IMG_WANT_EQ, sec,
+		    VHD_ABSENT);
 		return (0);
 	}
 	row = vhd_judge(im, sec, &usable);
-	end = (row == IMG_VHD_BLOCK_FOOTER ? v->v_endfooter :
-					     im->im_eof[0]) /
+	end = (row == IMG_VHD_BLOCK_FOOTER ? v->v_endfooter : im->im_eof[0]) /
 	    IMG_SECTOR;
 	if (row == IMG_VHD_BLOCK_META)
 		raise_entry(im, row, index, 0, IMG_WANT_ANY, sec, 0);
@@ -230,9 +229,8 @@ verify_neighbour(struct img *im, void *arg, uint32_t sec, uint32_t index)
 		raise_entry(im,
 		    sec == ve->ve_prev ? IMG_VHD_BAT_OVERLAP :
 					 IMG_VHD_BLOCK_OVERLAP,
-		    index, 0,
-		    sec == ve->ve_prev ? IMG_WANT_ANY : IMG_WANT_MIN, sec,
-		    (uint64_t)ve->ve_prev + stride);
+		    index, 0, sec == ve->ve_prev ? IMG_WANT_ANY : IMG_WANT_MIN,
+		    sec, (uint64_t)ve->ve_prev + stride);
 	ve->ve_any = 1;
 	ve->ve_prev = sec;
 	return (0);

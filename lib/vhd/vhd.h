@@ -25,22 +25,22 @@ enum vhd_footer_state {
 };
 
 struct vhd {
-	uint8_t v_footer[VHD_FOOTER];  /* the one in force */
-	uint8_t v_header[VHD_HEADER];  /* dynamic and differencing only */
-	uint64_t v_infooter;	       /* offset of the footer in force */
-	uint64_t v_endfooter;	       /* its place, IMG_NOWHERE if none */
-	enum vhd_footer_state v_end;   /* states as found, for info */
+	uint8_t v_footer[VHD_FOOTER]; /* the one in force */
+	uint8_t v_header[VHD_HEADER]; /* dynamic and differencing only */
+	uint64_t v_infooter;          /* offset of the footer in force */
+	uint64_t v_endfooter;         /* its place, IMG_NOWHERE if none */
+	enum vhd_footer_state v_end;  /* states as found, for info */
 	enum vhd_footer_state v_copy;
-	int v_sum_ok;		  /* the dynamic header's checksum */
-	uint32_t v_type;	  /* VHD_FIXED, ... */
+	int v_sum_ok;    /* the dynamic header's checksum */
+	uint32_t v_type; /* VHD_FIXED, ... */
 	uint64_t v_header_off;
 	uint64_t v_bat_off;
-	uint32_t v_nentries;	  /* in the BAT */
-	uint64_t v_nblocks;	  /* that the disk has */
-	uint32_t v_block;	  /* bytes, a power of two */
-	uint32_t v_shift;	  /* log2(v_block) */
-	uint32_t v_bitmap;	  /* bytes of the bitmap area, whole sectors */
-	uint64_t v_next;	  /* where the next block goes, 0 unknown */
+	uint32_t v_nentries; /* in the BAT */
+	uint64_t v_nblocks;  /* that the disk has */
+	uint32_t v_block;    /* bytes, a power of two */
+	uint32_t v_shift;    /* log2(v_block) */
+	uint32_t v_bitmap;   /* bytes of the bitmap area, whole sectors */
+	uint64_t v_next;     /* where the next block goes, 0 unknown */
 	uint32_t v_nareas;
 	struct vhd_area v_area[VHD_NAREAS];
 	char v_parent[VHD_H_PARENT_NAME_LEN * 3 / 2 + 1]; /* UTF-8 */
@@ -116,8 +116,7 @@ int vhd_verify(struct img *);
  * Visit all entries whose blocks take space inside the file, in the order of
  * the file, equal ones by index; memory is bounded by the handle's budget.
  */
-typedef int vhd_visit_fn(struct img *, void *arg, uint32_t sec,
-    uint32_t index);
+typedef int vhd_visit_fn(struct img *, void *arg, uint32_t sec, uint32_t index);
 int vhd_sorted(struct img *, vhd_visit_fn *, void *arg);
 
 /* alloc.c */
