@@ -61,8 +61,9 @@ make(struct job *j, struct img_file *file, int inplace)
 	if (j->j_outfmt != img_format_find("raw") && size % IMG_SECTOR != 0)
 		size += IMG_SECTOR - size % IMG_SECTOR;
 	if (size != j->j_size && !j->j_quiet)
-		complain(j->j_to, "zeros fill the last sector: %" PRIu64
-		    " bytes", size - j->j_size);
+		complain(j->j_to,
+		    "zeros fill the last sector: %" PRIu64 " bytes",
+		    size - j->j_size);
 	error = output_create(file, j->j_to, j->j_outfmt, size, j->j_opts);
 	if (error == 0)
 		error = image_open_file(&dst, j->j_to, file, j->j_outfmt,

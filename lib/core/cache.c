@@ -99,7 +99,7 @@ write_back(struct img *im, struct img_slice *sl)
 }
 
 static int
-write_class(struct img *im, enum img_class class)
+write_class(struct img *im, enum img_class cls)
 {
 	struct img_cache *ca = &im->im_cache;
 	struct img_slice *sl;
@@ -108,7 +108,7 @@ write_class(struct img *im, enum img_class class)
 
 	for (i = 0; i < ca->ca_n; i++) {
 		sl = &ca->ca_slice[i];
-		if (!sl->sl_valid || !sl->sl_dirty || sl->sl_class != class)
+		if (!sl->sl_valid || !sl->sl_dirty || sl->sl_class != cls)
 			continue;
 		error = write_back(im, sl);
 		if (error != 0)
@@ -120,11 +120,11 @@ write_class(struct img *im, enum img_class class)
 int
 img_cache_flush(struct img *im)
 {
-	int class, error;
+	int cls, error;
 
 	error = img_io_barrier(im);
-	for (class = 0; class < IMG_NCLASSES && error == 0; class ++) {
-		error = write_class(im, (enum img_class) class);
+	for (cls = 0; cls < IMG_NCLASSES && error == 0; cls++) {
+		error = write_class(im, (enum img_class)cls);
 		if (error == 0)
 			error = img_io_barrier(im);
 	}
@@ -155,7 +155,7 @@ clean_victim(struct img_cache *ca)
 
 /* An empty slice under the key, not yet filled. */
 static int
-take(struct img *im, enum img_class class, uint64_t off, uint32_t len,
+take(struct img *im, enum img_class cls, uint64_t off, uint32_t len,
     struct img_slice **slp)
 {
 	struct img_cache *ca = &im->im_cache;
@@ -182,7 +182,7 @@ take(struct img *im, enum img_class class, uint64_t off, uint32_t len,
 	head = &ca->ca_hash[bucket(ca, off)];
 	sl->sl_off = off;
 	sl->sl_len = len;
-	sl->sl_class = (uint8_t) class;
+	sl->sl_class = (uint8_t)cls;
 	sl->sl_dirty = 0;
 	sl->sl_used = 1;
 	sl->sl_valid = 1;
@@ -205,7 +205,7 @@ lookup(struct img_cache *ca, uint64_t off)
 }
 
 int
-img_cache_get(struct img *im, enum img_class class, uint64_t off, uint32_t len,
+img_cache_get(struct img *im, enum img_class cls, uint64_t off, uint32_t len,
     struct img_slice **slp)
 {
 	struct img_cache *ca = &im->im_cache;
@@ -220,7 +220,7 @@ img_cache_get(struct img *im, enum img_class class, uint64_t off, uint32_t len,
 		*slp = sl;
 		return (0);
 	}
-	error = take(im, class, off, len, &sl);
+	error = take(im, cls, off, len, &sl);
 	if (error != 0)
 		return (error);
 	error = img_io_read(im, 0, sl->sl_data, len, off);
@@ -233,7 +233,7 @@ img_cache_get(struct img *im, enum img_class class, uint64_t off, uint32_t len,
 }
 
 int
-img_cache_new(struct img *im, enum img_class class, uint64_t off, uint32_t len,
+img_cache_new(struct img *im, enum img_class cls, uint64_t off, uint32_t len,
     struct img_slice **slp)
 {
 	struct img_slice *sl;
@@ -243,7 +243,7 @@ img_cache_new(struct img *im, enum img_class class, uint64_t off, uint32_t len,
 	if (sl != NULL && sl->sl_len != len)
 		return (EINVAL);
 	if (sl == NULL) {
-		error = take(im, class, off, len, &sl);
+		error = take(im, cls, off, len, &sl);
 		if (error != 0)
 			return (error);
 	}
