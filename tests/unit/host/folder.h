@@ -44,12 +44,39 @@ folder_make(void **state)
 	    chmod(".", 0777) == -1);
 }
 
+/*
+ * A loop device over the file, which a test of devices needs; NULL if there
+ * is none to be had.  It goes with the folder.
+ */
+static char folder_loop[64];
+
+static inline const char *
+loop_attach(const char *file)
+{
+	char cmd[PATH_MAX];
+	FILE *p;
+
+	snprintf(cmd, sizeof(cmd), "losetup --show -f '%s' 2>/dev/null", file);
+	if (geteuid() != 0 || (p = popen(cmd, "r")) == NULL)
+		return (NULL);
+	if (fgets(folder_loop, sizeof(folder_loop), p) == NULL)
+		folder_loop[0] = '\0';
+	folder_loop[strcspn(folder_loop, "\n")] = '\0';
+	return (pclose(p) == 0 && folder_loop[0] != '\0' ? folder_loop : NULL);
+}
+
 static inline int
 folder_remove(void **state)
 {
 	char cmd[PATH_MAX + 16];
 
 	(void)state;
+	if (folder_loop[0] != '\0') {
+		snprintf(cmd, sizeof(cmd), "losetup -d '%s'", folder_loop);
+		folder_loop[0] = '\0';
+		if (system(cmd) != 0)
+			return (1);
+	}
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", folder_path);
 	return (chdir("/") == -1 || system(cmd) != 0);
 }
@@ -113,35 +140,5 @@ in_child(void (*fn)(void))
 
 /* In a child, where cmocka's assertions would go on in the parent's name. */
 #define CHILD_ASSERT(x) ((x) ? (void)0 : _exit(__LINE__ % 250 + 1))
-
-/*
- * A loop device over the file, which a test of devices needs; 0 if there is
- * none to be had.  loop_detach when done.
- */
-static inline int
-loop_attach(const char *file, char *dev, size_t len)
-{
-	char cmd[PATH_MAX];
-	FILE *p;
-	int ok;
-
-	snprintf(cmd, sizeof(cmd), "losetup --show -f '%s' 2>/dev/null", file);
-	if (geteuid() != 0 || (p = popen(cmd, "r")) == NULL)
-		return (0);
-	ok = fgets(dev, (int)len, p) != NULL;
-	ok = pclose(p) == 0 && ok;
-	if (ok)
-		dev[strcspn(dev, "\n")] = '\0';
-	return (ok);
-}
-
-static inline void
-loop_detach(const char *dev)
-{
-	char cmd[PATH_MAX];
-
-	snprintf(cmd, sizeof(cmd), "losetup -d '%s'", dev);
-	assert_int_equal(system(cmd), 0);
-}
 
 #endif /* TESTS_UNIT_HOST_FOLDER_H */

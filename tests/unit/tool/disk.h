@@ -29,9 +29,9 @@ struct disk {
 	unsigned char *d_bytes;
 	uint64_t d_size;
 	uint32_t d_block;
-	unsigned d_reads, d_writes, d_zeros; /* calls so far ... */
-	unsigned d_fail;                     /* ... and which write fails */
-	int d_unread;                        /* errno of every read */
+	unsigned d_maps, d_reads, d_writes, d_zeros; /* calls so far ... */
+	unsigned d_fail; /* ... and which write fails */
+	int d_unread;    /* errno of every read */
 	enum img_allows d_allows;
 };
 
@@ -90,6 +90,7 @@ disk_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 	uint64_t i = voff / d->d_block, j = i;
 	char c = d->d_map[i] == '0' ? 'd' : d->d_map[i], k;
 
+	d->d_maps++;
 	do {
 		j++;
 		k = d->d_map[j] == '0' ? 'd' : d->d_map[j];

@@ -43,6 +43,9 @@ what_both_know_to_be_zeros_is_not_read(void **state)
 	assert_int_equal(compare(a, b, 0), 0);
 	assert_int_equal(res.cm_equal, 1);
 	assert_int_equal(a->d_reads + b->d_reads, 0);
+	/* Nor looked at twice. */
+	assert_int_equal(a->d_maps, 2);
+	assert_int_equal(b->d_maps, 4);
 	disk_free(a);
 	disk_free(b);
 }
@@ -82,6 +85,8 @@ the_first_byte_that_differs_is_found_anywhere(void **state)
 		assert_int_equal(compare(a, b, 0), 0);
 		assert_int_equal(res.cm_equal, 0);
 		assert_int_equal(res.cm_voff, at[i]);
+		assert_int_equal(compare(a, a, 0), 0);
+		assert_int_equal(res.cm_equal, 1);
 		disk_free(a);
 		disk_free(b);
 	}

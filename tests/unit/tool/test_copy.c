@@ -5,6 +5,7 @@
 #include "unit/tool/disk.h"
 
 #define K 1024u
+#define MIB (1024u * K)
 
 static char drawing[2049];
 
@@ -61,6 +62,7 @@ holes_are_not_read(void **state)
 	(void)state;
 	copy(src, dst, 4 * K, 0);
 	assert_int_equal(src->d_reads, 0);
+	assert_int_equal(src->d_maps, 3);
 	assert_int_equal(dst->d_writes, 0);
 	disk_free(src);
 	disk_free(dst);
@@ -163,7 +165,7 @@ static void
 without_sparse_everything_is_written(void **state)
 {
 	(void)state;
-	leaves("h0zd", "hhhh", 0, 0, "dddd");
+	leaves("h0zd0", "hhhhh", 0, 0, "ddddd");
 }
 
 static void
@@ -197,7 +199,7 @@ what_follows_the_source_reads_as_zeros(void **state)
 static void
 a_smaller_destination_is_refused_untouched(void **state)
 {
-	struct disk *src = disk_draw("dd"), *dst = disk_draw("h");
+	struct disk *src = disk_draw("dhd"), *dst = disk_draw("hh");
 	struct img_copy how = { .cp_sparse = 4 * K };
 
 	(void)state;
@@ -284,28 +286,28 @@ listen(void *arg, uint64_t done, uint64_t total)
 	struct told *t = arg;
 
 	assert_true(done >= t->to_last && done <= total);
-	assert_int_equal(total, 600 * 4 * K);
+	assert_int_equal(total, 75 * MIB);
 	t->to_last = done;
 	return (++t->to_calls == t->to_stop ? EINTR : 0);
 }
 
-/* 600 blocks, of which the last 300 are data. */
+/* 75 MiB, of which 3 are data. */
 static int
-copy_listening(struct told *t)
+copy_listening(struct told *t, unsigned flags)
 {
 	struct img_env env = *img_host_env();
-	struct img_copy how = { .cp_sparse = 4 * K };
+	struct img_copy how = { .cp_sparse = 4 * K, .cp_flags = flags };
 	struct disk *src, *dst;
 	int error;
 
 	drawing[0] = '\0';
-	draw('h', 300);
-	draw('d', 300);
-	src = disk_draw(drawing);
-	dst = disk_draw(drawing);
+	draw('h', 70);
+	draw('d', 3);
+	draw('h', 2);
+	src = disk_draw_as(drawing, MIB, 0, IMG_ALLOW_WRITE);
+	dst = disk_draw_as(drawing, MIB, 0, IMG_ALLOW_WRITE);
 	env.ev_poll = listen;
 	env.ev_arg = t;
-	how.cp_flags = IMG_COPY_INPLACE;
 	error = img_copy(&env, src->d_img, dst->d_img, &how);
 	disk_free(src);
 	disk_free(dst);
@@ -318,18 +320,29 @@ progress_grows_to_the_whole(void **state)
 	struct told t = { 0, 0, 0 };
 
 	(void)state;
-	assert_int_equal(copy_listening(&t), 0);
-	assert_int_equal(t.to_last, 600 * 4 * K);
+	assert_int_equal(copy_listening(&t, 0), 0);
+	assert_int_equal(t.to_last, 75 * MIB);
+	t.to_last = 0;
+	assert_int_equal(copy_listening(&t, IMG_COPY_INPLACE), 0);
+	assert_int_equal(t.to_last, 75 * MIB);
 }
 
 static void
-a_poll_ends_the_copy(void **state)
+a_poll_ends_the_copy_at_any_time(void **state)
 {
-	struct told t = { 0, 0, 2 };
+	struct told all = { 0, 0, 0 }, t;
+	unsigned i;
 
 	(void)state;
-	assert_int_equal(copy_listening(&t), EINTR);
-	assert_int_equal(t.to_calls, 2);
+	assert_int_equal(copy_listening(&all, IMG_COPY_INPLACE), 0);
+	/* At least two for the first hole, and one for each piece. */
+	assert_true(all.to_calls >= 5);
+	for (i = 1; i <= all.to_calls; i++) {
+		memset(&t, 0, sizeof(t));
+		t.to_stop = i;
+		assert_int_equal(copy_listening(&t, IMG_COPY_INPLACE), EINTR);
+		assert_int_equal(t.to_calls, i);
+	}
 }
 
 int
@@ -356,7 +369,7 @@ main(void)
 		cmocka_unit_test(
 		    holes_of_a_disk_that_may_not_be_read_are_no_zeros),
 		cmocka_unit_test(progress_grows_to_the_whole),
-		cmocka_unit_test(a_poll_ends_the_copy),
+		cmocka_unit_test(a_poll_ends_the_copy_at_any_time),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
