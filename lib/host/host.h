@@ -32,7 +32,7 @@
 struct host_output;
 
 #define HOST_NOCLOBBER 1u /* EEXIST when something has the name already */
-#define HOST_FORCE 2u     /* replace a file that has other hard links too */
+#define HOST_FORCE 2u     /* a file with other hard links, a device in use */
 #define HOST_NAMED 4u     /* as if there were no unnamed files; for tests */
 
 /*
