@@ -392,7 +392,11 @@ int img_create(const struct img_env *, struct img_file *,
 struct img_copy {
 	uint32_t cp_sparse; /* zero runs this long stay holes; 0: none */
 	unsigned cp_flags;
-	uint64_t cp_bad_voff; /* out, with EIO from src: where it is bad */
+	/*
+	 * Out, when src failed: where, or IMG_NOWHERE; with a row where the
+	 * format is broken there, else the start of the piece (1 MiB at most).
+	 */
+	uint64_t cp_bad_voff;
 	enum img_row cp_bad_row;
 	int cp_dst; /* out, with an error: 1 if dst failed */
 };
@@ -403,7 +407,8 @@ int img_copy(const struct img_env *, struct img *src, struct img *dst,
 
 struct img_compared {
 	int cm_equal;
-	int cm_error_in;   /* with an error: 0 in the first, 1 in the second */
+	int cm_error_in; /* with an error: 0 in the first, 1 in the second */
+	/* IMG_NOWHERE where it does not apply: */
 	uint64_t cm_voff;  /* the first byte that differs */
 	uint64_t cm_extra; /* sizes differ: the longer one's tail starts here */
 };
@@ -417,7 +422,7 @@ int img_compare(const struct img_env *, struct img *, struct img *,
  * The environment over POSIX
  */
 
-/* calloc, free, zlib; poll ends long calls after img_host_interrupt. */
+/* calloc, free, zlib; poll gives EINTR once a caught signal has arrived. */
 const struct img_env *img_host_env(void);
 
 #define IMG_HOST_RDWR 1u

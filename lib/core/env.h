@@ -37,6 +37,22 @@ img_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 	return (alen > 0 && blen > 0 && a < b + blen && b < a + alen);
 }
 
+/*
+ * True when all len bytes are zero; none at all are.  Sixteen bytes are
+ * looked at; that the rest repeats them is left to memcmp, which every system
+ * has in its fastest form.
+ */
+static inline int
+img_is_zero(const uint8_t *p, size_t len)
+{
+	size_t head = len < 16 ? len : 16, i;
+
+	for (i = 0; i < head; i++)
+		if (p[i] != 0)
+			return (0);
+	return (len == head || memcmp(p, p + head, len - head) == 0);
+}
+
 static inline uint64_t
 img_min(uint64_t a, uint64_t b)
 {

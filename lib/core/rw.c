@@ -285,6 +285,8 @@ img_begin(struct img *im, uint64_t voff, uint64_t len, struct img_claim *c)
 int
 img_end(struct img *im, struct img_claim *c, int ok)
 {
+	/* The caller may have written by its own means. */
+	im->im_unsynced = 1;
 	if (!(c->c_flags & IMG_CLAIM_FRESH))
 		return (0);
 	return (im->im_fmt->f_end(im, c, ok));

@@ -13,7 +13,7 @@
 
 #include "host/host.h"
 #include "host/place.h"
-#include "tool/zero.h"
+#include "core/env.h"
 
 #define PIECE 65536u /* a run of zeros this long becomes a hole */
 
@@ -69,7 +69,7 @@ fill(struct img_file *f, int infd)
 	while (error == 0 && got == PIECE) {
 		if ((error = host_read(infd, buf, PIECE, &got)) != 0)
 			break;
-		if (!all_zero(buf, got))
+		if (!img_is_zero(buf, got))
 			error = f->f_ops->fo_write(f, buf, (uint32_t)got, off);
 		off += got;
 		if (error == 0)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "img.h"
-#include "tool/zero.h"
+#include "core/env.h"
 
 #define PIECE (1u << 20) /* bytes read of each at once */
 #define GRAIN 4096u      /* of these the first that differ are searched */
@@ -31,12 +31,6 @@ struct compare {
 	unsigned co_flags;
 	struct img_compared *co_res;
 };
-
-static uint64_t
-min64(uint64_t a, uint64_t b)
-{
-	return (a < b ? a : b);
-}
 
 /* Learn what is at voff, unless the last extent said it already. */
 static int
@@ -95,7 +89,7 @@ first_nonzero(const unsigned char *b, uint32_t n)
 {
 	uint32_t i = 0;
 
-	while (n - i >= GRAIN && all_zero(b + i, GRAIN))
+	while (n - i >= GRAIN && img_is_zero(b + i, GRAIN))
 		i += GRAIN;
 	while (i < n && b[i] == 0)
 		i++;
@@ -135,11 +129,11 @@ compare_step(struct compare *co, uint64_t voff, uint64_t *len, uint64_t *same)
 
 	if ((error = look_both(co, voff)) != 0)
 		return (error);
-	*len = *same = min64(s[0].si_end, s[1].si_end) - voff;
+	*len = *same = img_min(s[0].si_end, s[1].si_end) - voff;
 	if ((co->co_flags & IMG_COMPARE_STRICT) && s[0].si_zero != s[1].si_zero)
 		*same = 0;
 	else if (!s[0].si_zero || !s[1].si_zero) {
-		*len = min64(*len, PIECE - voff % PIECE);
+		*len = img_min(*len, PIECE - voff % PIECE);
 		error = read_piece(co, voff, (uint32_t)*len, &diff);
 		*same = diff;
 	}
@@ -207,7 +201,7 @@ img_compare(const struct img_env *env, struct img *a, struct img *b,
 	co.co_res = res;
 	set_side(&co.co_side[0], a);
 	set_side(&co.co_side[1], b);
-	less = min64(img_size(a), img_size(b));
+	less = img_min(img_size(a), img_size(b));
 	co.co_size = img_size(a) + img_size(b) - less;
 	if ((error = check_readable(&co)) != 0)
 		return (error);

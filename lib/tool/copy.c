@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "img.h"
-#include "tool/zero.h"
+#include "core/env.h"
 
 #define PIECE (1u << 20)   /* read and written at once; also the alignment */
 #define GRAIN 4096u        /* zeros are looked for in blocks of this */
@@ -34,12 +34,6 @@ struct copy {
 	int co_known;    /* ... that src itself knows, in part */
 };
 
-static uint64_t
-min64(uint64_t a, uint64_t b)
-{
-	return (a < b ? a : b);
-}
-
 /* All before voff is done; what lies behind the source's end says nothing. */
 static int
 tell(const struct copy *co, uint64_t voff)
@@ -47,7 +41,7 @@ tell(const struct copy *co, uint64_t voff)
 	if (co->co_env->ev_poll == NULL)
 		return (0);
 	return (co->co_env->ev_poll(co->co_env->ev_arg,
-	    min64(voff, co->co_size), co->co_size));
+	    img_min(voff, co->co_size), co->co_size));
 }
 
 static int
@@ -70,7 +64,7 @@ leave_out(struct copy *co, uint64_t voff, uint64_t len)
 	if (!(co->co_how->cp_flags & IMG_COPY_INPLACE))
 		return (0);
 	for (; len > 0; voff += n, len -= n) {
-		n = min64(len, STEP);
+		n = img_min(len, STEP);
 		if ((error = img_zero(co->co_dst, voff, n)) != 0) {
 			co->co_how->cp_dst = 1;
 			return (error);
@@ -101,7 +95,7 @@ settle(struct copy *co, uint64_t voff)
 		return (leave_out(co, voff - run, run));
 	}
 	for (; run > 0; run -= n) {
-		n = (uint32_t)min64(run, NZEROS);
+		n = (uint32_t)img_min(run, NZEROS);
 		if ((error = put(co, co->co_zeros, n, voff - run)) != 0)
 			return (error);
 	}
@@ -115,8 +109,8 @@ zeros_at(const struct copy *co, uint32_t at, uint32_t len)
 	uint32_t n, start = at;
 
 	while (at < len) {
-		n = (uint32_t)min64(GRAIN - at % GRAIN, len - at);
-		if (!all_zero(co->co_buf + at, n))
+		n = (uint32_t)img_min(GRAIN - at % GRAIN, len - at);
+		if (!img_is_zero(co->co_buf + at, n))
 			break;
 		at += n;
 	}
@@ -136,7 +130,7 @@ next_run(const struct copy *co, uint32_t *at, uint32_t len)
 			return (n);
 		}
 		i += n;
-		i += (uint32_t)min64(GRAIN - i % GRAIN, len - i);
+		i += (uint32_t)img_min(GRAIN - i % GRAIN, len - i);
 	}
 	*at = len;
 	return (0);
@@ -204,7 +198,7 @@ copy_extent(struct copy *co, const struct img_extent *e)
 	int error;
 
 	for (; left > 0; voff += n, left -= n) {
-		n = (uint32_t)min64(left, PIECE - voff % PIECE);
+		n = (uint32_t)img_min(left, PIECE - voff % PIECE);
 		if ((error = copy_piece(co, voff, n)) != 0 ||
 		    (error = tell(co, voff + n - co->co_run)) != 0)
 			return (error);

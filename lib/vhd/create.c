@@ -213,7 +213,7 @@ plan_uuid(struct plan *pl)
 
 	error = opt(pl, "uuid", buf, sizeof(buf));
 	if (error == 0) {
-		if (parse_uuid(buf, u) != 0 || vhd_is_zero(u, 16))
+		if (parse_uuid(buf, u) != 0 || img_is_zero(u, 16))
 			return (refuse(pl, "not a UUID", buf));
 		return (0);
 	}

@@ -87,7 +87,7 @@ look_at_data(struct img *im, uint64_t off, struct seen *se)
 		for (i = 0; i < n; i += IMG_SECTOR) {
 			error = look_at_sector(im, off,
 			    (uint32_t)((at + i) / IMG_SECTOR),
-			    vhd_is_zero(im->im_buf + i, IMG_SECTOR), se);
+			    img_is_zero(im->im_buf + i, IMG_SECTOR), se);
 			if (error != 0)
 				return (error);
 		}

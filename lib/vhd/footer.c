@@ -22,13 +22,6 @@ vhd_set_sum(uint8_t *p, uint32_t len, uint32_t sum_off)
 	img_put_be32(p + sum_off, vhd_sum(p, len, sum_off));
 }
 
-/* If the first byte is zero and each equals the next, all are zero. */
-int
-vhd_is_zero(const uint8_t *p, uint32_t len)
-{
-	return (len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0));
-}
-
 static int
 is_tapdisk(const uint8_t *f)
 {
@@ -113,7 +106,7 @@ check_rest(struct img *im, const uint8_t *f, uint64_t off)
 {
 	uint32_t i = VHD_F_RESERVED;
 
-	if (vhd_is_zero(f + VHD_F_UUID, 16))
+	if (img_is_zero(f + VHD_F_UUID, 16))
 		img_raise(im, IMG_VHD_UUID_ZERO, off + VHD_F_UUID);
 	if (f[VHD_F_SAVED] == 1)
 		img_raise(im, IMG_VHD_SAVED, off + VHD_F_SAVED);

@@ -261,7 +261,7 @@ check_parent(struct img *im, const uint8_t *h)
 		if (img_be32(l + VHD_L_CODE) != 0)
 			place_locator(im, i, l);
 	}
-	if (vhd_is_zero(h + VHD_H_PARENT_UUID, 16))
+	if (img_is_zero(h + VHD_H_PARENT_UUID, 16))
 		img_raise(im,
 		    memcmp(v->v_footer + VHD_F_APP, tapdisk, 4) == 0 ?
 			IMG_VHD_PARENT_RAW :

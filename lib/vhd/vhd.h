@@ -52,7 +52,6 @@ void vhd_set_sum(uint8_t *, uint32_t len, uint32_t sum_off);
 enum vhd_footer_state vhd_footer_state(const uint8_t *);
 /* Raise the rows of the fields; EFTYPE where they allow nothing. */
 int vhd_footer_check(struct img *, const uint8_t *, uint64_t off);
-int vhd_is_zero(const uint8_t *, uint32_t len);
 
 /* geometry.c: cylinders << 16 | heads << 8 | sectors per track */
 uint32_t vhd_geometry(uint64_t size);
