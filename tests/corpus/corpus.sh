@@ -4,13 +4,18 @@
 # corpus.sh - every recipe of testdata raises exactly the rows it lists, and
 # what can be repaired is repaired.
 #
-#	R=testdata/vhd/bad-VHD-55-overlap.recipe ... only these
+# With R="testdata/vhd/bad-VHD-55-overlap.recipe ..." only these, paths from
+# the top of the tree.  So the script calls itself, once for each processor.
 
 . "$TOP/tests/lib.sh"
 
 skip_unless jq
-${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage "$TOP"/tests/corpus/*.c ||
-    exit 1
+if [ -z "${MKIMAGE:-}" ]; then
+	MKIMAGE=$PWD/mkimage
+	${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o "$MKIMAGE" \
+	    "$TOP"/tests/corpus/*.c || exit 1
+	export MKIMAGE
+fi
 
 # The table of rows: name, severity, what it allows, repair.
 awk -F '[(,] *' '/^F\(/ {
@@ -95,8 +100,8 @@ judge()
 	as_in_table
 	[ $status -eq "$(worst expected)" ] ||
 	    fail "exit status $status, expected $(worst expected)"
-	./mkimage "$recipe" again
-	./mkimage -c image again || fail "check wrote to the image"
+	"$MKIMAGE" "$recipe" again
+	"$MKIMAGE" -c image again || fail "check wrote to the image"
 	probe=$(say probe)
 	if [ -n "$probe" ]; then
 		format=
@@ -116,10 +121,10 @@ guest()
 	if [ "$format" = raw ]; then
 		cp image guest.raw
 	elif [ -n "$other" ]; then
-		./mkimage "${recipe%/*}/$other.recipe" other &&
-		    ./mkimage -g other guest.raw
+		"$MKIMAGE" "${recipe%/*}/$other.recipe" other &&
+		    "$MKIMAGE" -g other guest.raw
 	else
-		./mkimage -g image guest.raw
+		"$MKIMAGE" -g image guest.raw
 	fi || fail "no guest bytes to compare with"
 }
 
@@ -139,7 +144,7 @@ reading()
 	write | read)
 		read_image 0 image || return 1
 		guest
-		./mkimage -c guest.raw out.raw || fail "wrong guest bytes" ;;
+		"$MKIMAGE" -c guest.raw out.raw || fail "wrong guest bytes" ;;
 	nothing)
 		read_image 1 image
 		expect_err "$(awk 'NR == FNR { a[$1] = $3; next }
@@ -180,7 +185,7 @@ repaired()
 	read_image 0 work || return 1
 	guest
 	# shellcheck disable=SC2046 # words
-	./mkimage -c guest.raw out.raw $(cat lost) ||
+	"$MKIMAGE" -c guest.raw out.raw $(cat lost) ||
 	    fail "guest bytes changed that were not named"
 }
 
@@ -189,9 +194,9 @@ mend()
 	t_begin "$name is repaired ($repair)"
 	how=safe
 	[ "$repair" = safe ] || how=all
-	./mkimage "$recipe" work
+	"$MKIMAGE" "$recipe" work
 	check_image work -r $how --dry-run || return 1
-	./mkimage -c work image || fail "--dry-run wrote to the image"
+	"$MKIMAGE" -c work image || fail "--dry-run wrote to the image"
 	if [ $how = all ]; then
 		check_image work -r safe
 		check_image work
@@ -199,7 +204,7 @@ mend()
 		only_row "$row" expected >want
 		only_row "$row" found >still
 		same_rows want still
-		./mkimage "$recipe" work
+		"$MKIMAGE" "$recipe" work
 	fi
 	repaired $how
 }
@@ -208,7 +213,7 @@ one()
 {
 	name=${recipe##*/}
 	name=${name%.recipe}
-	./mkimage "$recipe" image && ./mkimage -e "$recipe" >expect || {
+	"$MKIMAGE" "$recipe" image && "$MKIMAGE" -e "$recipe" >expect || {
 		fail "$name: not a recipe"
 		return 1
 	}
@@ -227,20 +232,38 @@ one()
 	fi
 }
 
-case ${R:-} in
-"")	set -- "$TOP"/testdata/*/*.recipe ;;
-*)	set -- $R ;;
-esac
-for recipe; do
-	one
+if [ -n "${R:-}" ]; then
+	for recipe in $R; do
+		recipe=$TOP/$recipe
+		one
+	done
+	exit 0
+fi
+
+# What each of them prints is counted as if it were printed here.
+workers=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+(cd "$TOP" && printf '%s\n' testdata/*/*.recipe) >list
+k=0
+while [ $k -lt "$workers" ]; do
+	R=$(awk -v w="$workers" -v k=$k 'NR % w == k' list) T_STATE='' \
+	    sh "$TOP/tests/corpus/corpus.sh" >log.$k 2>&1 &
+	k=$((k + 1))
 done
-[ -z "${R:-}" ] || exit 0
+wait
+cat log.* | grep -v -e '^failed: ' -e '^cases: '
+[ "$(cat log.* | grep -c '^cases: [1-9]')" -eq "$workers" ] ||
+    fail "not every part of the corpus was run to its end"
+t_ok
+T_FAILED=$(cat log.* | awk -v n="$T_FAILED" '/^failed: / { n += $2 }
+    END { print n }')
+T_CASES=$(cat log.* | awk -v n="$T_CASES" '/^cases: / { n += $2 }
+    END { print n }')
 
 t_begin "every row has a recipe, of the kind that the table says"
 for recipe in "$TOP"/testdata/*/bad-*.recipe; do
 	name=${recipe##*/bad-}
 	row=$(echo "$name" | sed 's/^\([A-Z0-9]*-[0-9]*\)-.*/\1/')
-	./mkimage -e "$recipe" >expect
+	"$MKIMAGE" -e "$recipe" >expect
 	grep -q "^row $row " expect || fail "$name does not expect its row"
 	echo "$row $(say repair)"
 done | sort -u >covered
@@ -262,7 +285,7 @@ done
 t_begin "sound images raise nothing above a note"
 for recipe in "$TOP"/testdata/*/good-*.recipe \
     "$TOP"/testdata/*/unsup-*.recipe; do
-	./mkimage -e "$recipe" | sed -n 's/^row //p' | cut -d ' ' -f 1
+	"$MKIMAGE" -e "$recipe" | sed -n 's/^row //p' | cut -d ' ' -f 1
 done | sort -u | while read -r row; do
 	grep -q "^$row note " table || fail "$row is not a note"
 done
