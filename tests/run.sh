@@ -130,7 +130,7 @@ for t; do
 	esac
 done
 if [ -z "$scripts" ]; then
-	scripts=$(cd "$TOP" && for d in cli crash interop fuzz; do
+	scripts=$(cd "$TOP" && for d in cli corpus crash interop fuzz; do
 		find "tests/$d" -name '*.sh' 2>/dev/null | sort
 	done)
 fi
