@@ -33,16 +33,18 @@ img_cache_init(struct img *im, uint32_t nslices)
 	int error;
 
 	ca->ca_n = nslices;
-	for (ca->ca_nhash = 1; ca->ca_nhash < nslices; ca->ca_nhash <<= 1)
-		continue;
 	error = img_alloc(im, (uint64_t)nslices * sizeof(struct img_slice),
 	    &ca->ca_slice);
 	if (error == 0)
 		error =
 		    img_alloc(im, (uint64_t)nslices * IMG_SLICE, &ca->ca_data);
-	if (error == 0)
-		error = img_alloc(im, (uint64_t)ca->ca_nhash * sizeof(uint32_t),
-		    &ca->ca_hash);
+	if (error != 0)
+		return (error);
+	/* After these, so that nslices is known to be sane. */
+	for (ca->ca_nhash = 1; ca->ca_nhash < nslices; ca->ca_nhash <<= 1)
+		continue;
+	error = img_alloc(im, (uint64_t)ca->ca_nhash * sizeof(uint32_t),
+	    &ca->ca_hash);
 	if (error != 0)
 		return (error);
 	for (i = 0; i < nslices; i++)

@@ -115,6 +115,8 @@ img_open(struct img **imp, const struct img_env *env, struct img_file *f,
 	struct img *im;
 	int error;
 
+	if ((a->a_flags & (IMG_RDWR | IMG_FRESH)) == IMG_FRESH)
+		return (EINVAL);
 	if (fmt == NULL) {
 		error = img_probe(env, f, &fmt);
 		if (error != 0)
