@@ -393,8 +393,8 @@ structs9()
 # Each method of a format is explained.
 methods()
 {
-	sed -n '/^struct img_format {/,/^}/s/.*(\*\(f_[a-z]*\)).*/\1/p' \
-	    "$TOP/lib/core/core.h" | sort >methods.header
+	sed -n '/^struct img_format {/,/^}/p' "$TOP/lib/core/core.h" |
+	    sed -n 's/.*\*\(f_[a-z]*\))(.*/\1/p' | sort >methods.header
 	sed -n 's/^\.It Fn \**(*\**\(f_[a-z]*\).*/\1/p' "$1/img_format.9" |
 	    sort >methods.page
 	[ -s methods.header ] && diff -u methods.header methods.page
