@@ -228,11 +228,11 @@ int img_open(struct img **, const struct img_env *, struct img_file *,
 /* Flush, then free, even when the flush fails; its error is returned. */
 int img_close(struct img *);
 /*
- * Free without a flush: what was not flushed may be lost, and a file opened
- * with IMG_FRESH stays without its header, so that nothing takes it for a
- * complete image.
+ * Free without a flush: what was not flushed may be lost.  Returns 1 where
+ * IMG_FRESH had begun to write: the file is without its header now, so that
+ * nothing takes it for a complete image.
  */
-void img_abandon(struct img *);
+int img_abandon(struct img *);
 
 uint64_t img_size(const struct img *); /* the virtual disk, in bytes */
 uint32_t img_unit(const struct img *); /* unit of allocation, 0 if none */

@@ -53,7 +53,7 @@ struct img {
 	uint32_t im_flags;           /* IMG_RDWR, IMG_VERIFY, IMG_FRESH */
 	int im_latched;              /* after a failed barrier or table write */
 	int im_unsynced;             /* written since the last barrier */
-	int im_begun;                /* fresh: the header was taken away */
+	int im_begun;                /* fresh: written to, without its header */
 	enum img_allows im_allows;
 	struct img_finding im_why; /* the row that set im_allows */
 	img_report_fn *im_report;

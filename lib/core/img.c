@@ -154,8 +154,8 @@ img_flush(struct img *im)
 		return (0);
 	if (im->im_latched)
 		return (EIO);
-	if (!im->im_begun) /* then the header is where it was */
-		im->im_flags &= ~IMG_FRESH;
+	if (!im->im_begun || im->im_fmt->f_fresh == NULL)
+		im->im_flags &= ~IMG_FRESH; /* the header is where it was */
 	error = im->im_fmt->f_flush(im);
 	if (error != 0)
 		im->im_latched = 1;
@@ -172,10 +172,13 @@ img_close(struct img *im)
 	return (error);
 }
 
-void
+int
 img_abandon(struct img *im)
 {
+	int begun = im->im_begun && (im->im_flags & IMG_FRESH);
+
 	destroy(im);
+	return (begun);
 }
 
 uint64_t

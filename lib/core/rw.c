@@ -253,11 +253,10 @@ writable(const struct img *im)
 static int
 take_header(struct img *im)
 {
-	if (!(im->im_flags & IMG_FRESH) || im->im_begun ||
-	    im->im_fmt->f_fresh == NULL)
+	if (!(im->im_flags & IMG_FRESH) || im->im_begun)
 		return (0);
 	im->im_begun = 1;
-	return (im->im_fmt->f_fresh(im));
+	return (im->im_fmt->f_fresh == NULL ? 0 : im->im_fmt->f_fresh(im));
 }
 
 int

@@ -61,6 +61,19 @@ gap(struct img *im, const struct owners *ow, uint64_t from, uint64_t to)
 	}
 }
 
+/* The end of the metadata that starts below off: gaps in it are no leaks. */
+static uint64_t
+metadata_end(const struct vhd *v, uint64_t off)
+{
+	const struct vhd_area *a;
+	uint64_t end = 0;
+
+	for (a = v->v_area; a < v->v_area + v->v_nareas; a++)
+		if (a->a_off < off && a->a_off + a->a_len > end)
+			end = a->a_off + a->a_len;
+	return (end);
+}
+
 static int
 own_block(struct img *im, void *arg, uint32_t sec, uint32_t index)
 {
@@ -69,6 +82,8 @@ own_block(struct img *im, void *arg, uint32_t sec, uint32_t index)
 	uint64_t off = (uint64_t)sec * IMG_SECTOR, usable;
 	uint64_t at = v->v_bat_off + (uint64_t)index * 4;
 
+	if (ow->ow_cursor == 0)
+		ow->ow_cursor = metadata_end(v, off);
 	if (ow->ow_leaks && off > ow->ow_cursor)
 		gap(im, ow, ow->ow_cursor, off);
 	if (off + vhd_stride(v) > ow->ow_cursor)
@@ -89,7 +104,6 @@ check_owners(struct img *im, struct owners *ow)
 {
 	struct vhd *v = vhd(im);
 	uint64_t end;
-	uint32_t i;
 	int error;
 
 	/*
@@ -103,14 +117,15 @@ check_owners(struct img *im, struct owners *ow)
 	if (error != 0)
 		return (error);
 	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter : im->im_eof[0];
+	if (ow->ow_cursor == 0) /* no blocks */
+		ow->ow_cursor = metadata_end(v, end);
 	if (ow->ow_leaks && end > ow->ow_cursor)
 		gap(im, ow, ow->ow_cursor, end);
 	if (ow->ow_align != 0)
 		img_raise(im, IMG_VHD_ALIGN, ow->ow_align);
-	for (i = 0; i < v->v_nareas; i++)
-		if (v->v_area[i].a_off + v->v_area[i].a_len > ow->ow_cursor)
-			ow->ow_cursor = v->v_area[i].a_off + v->v_area[i].a_len;
-	ow->ow_ch->ch_end = ow->ow_cursor;
+	ow->ow_ch->ch_end = metadata_end(v, IMG_NOWHERE);
+	if (ow->ow_ch->ch_end < ow->ow_cursor)
+		ow->ow_ch->ch_end = ow->ow_cursor;
 	return (0);
 }
 

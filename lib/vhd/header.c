@@ -219,14 +219,28 @@ place_locator(struct img *im, uint32_t i, const uint8_t *l)
 		add_area(v, off, len);
 }
 
+/* Row 80: each unit up to the end looks like ASCII with its bytes swapped. */
+int
+vhd_name_swapped(const uint8_t *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < VHD_H_PARENT_NAME_LEN; i += 2) {
+		if (p[i] == 0 && p[i + 1] == 0)
+			break;
+		if (p[i] == 0 || p[i + 1] != 0)
+			return (0);
+	}
+	return (i > 0);
+}
+
 /* UTF-16 of either order as UTF-8; a lone surrogate is encoded as it is. */
 static void
 decode_name(const uint8_t *p, char *out)
 {
-	uint32_t i, c, le;
+	uint32_t i, c, le = (uint32_t)vhd_name_swapped(p);
 	uint8_t *o = (uint8_t *)out;
 
-	le = p[0] != 0 && p[1] == 0; /* row 80: little-endian by mistake */
 	for (i = 0; i < VHD_H_PARENT_NAME_LEN; i += 2) {
 		c = le ? img_be16(p + i) >> 8 | (uint32_t)p[i + 1] << 8 :
 			 img_be16(p + i);

@@ -152,7 +152,7 @@ tell_parent(struct teller *t, const struct vhd *v)
 	const uint8_t *h = v->v_header;
 
 	if (v->v_parent[0] != '\0')
-		tell(t, "parent-name", IMG_K_STR, 0, v->v_parent);
+		tell(t, "backing-filename", IMG_K_STR, 0, v->v_parent);
 	tell_uuid(t, "parent-uuid", h + VHD_H_PARENT_UUID);
 	tell(t, "parent-time", IMG_K_TIME,
 	    (uint64_t)VHD_EPOCH + img_be32(h + VHD_H_PARENT_TIME), NULL);

@@ -84,13 +84,14 @@ is_text(const uint8_t *p, uint32_t len, int wide)
 	return (n > 0);
 }
 
+/* Bytes whose meaning depends on a code page, UTF-8 or escaping. */
 static int
-has_percent(const uint8_t *p, uint32_t len)
+is_plain(const uint8_t *p, uint32_t len)
 {
 	while (len-- > 0)
-		if (p[len] == '%')
-			return (1);
-	return (0);
+		if (p[len] >= 0x80 || p[len] == '%')
+			return (0);
+	return (1);
 }
 
 static int
@@ -100,7 +101,7 @@ check_text(struct img *im, const uint8_t *l, enum encoding enc)
 	uint64_t off = img_be64(l + VHD_L_OFF);
 	uint32_t len = img_be32(l + VHD_L_LENGTH);
 	const uint8_t *name = v->v_header + VHD_H_PARENT_NAME;
-	int error, wide = enc == UTF16, le;
+	int error, wide = enc == UTF16;
 
 	if (enc == UNKNOWN || enc == ALIAS || len > TEXT_MAX ||
 	    !img_inside(off, len, im->im_eof[0]))
@@ -108,11 +109,10 @@ check_text(struct img *im, const uint8_t *l, enum encoding enc)
 	error = len == 0 ? 0 : img_io_read(im, 0, im->im_buf, len, off);
 	if (error != 0)
 		return (error);
-	le = name[0] != 0 && name[1] == 0;
 	if (!is_text(im->im_buf, len, wide))
 		img_raise(im, IMG_VHD_LOC_TEXT, off);
-	else if (!le && img_be16(name) != 0 &&
-	    !(enc == URL && has_percent(im->im_buf, len)) &&
+	else if (!vhd_name_swapped(name) && img_be16(name) != 0 &&
+	    (wide || is_plain(im->im_buf, len)) &&
 	    !names_same(im->im_buf, len, wide, name))
 		img_raise(im, IMG_VHD_LOC_NAME, off);
 	return (0);
@@ -170,7 +170,7 @@ vhd_check_locators(struct img *im)
 			    img_be32(l), 0);
 		error = check_text(im, l, encoding_of(img_be32(l)));
 	}
-	if (name[0] != 0 && name[1] == 0)
+	if (vhd_name_swapped(name))
 		img_raise(im, IMG_VHD_NAME_ORDER,
 		    v->v_header_off + VHD_H_PARENT_NAME);
 	if (used == 0 && v->v_parent[0] == '\0')

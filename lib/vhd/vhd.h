@@ -68,6 +68,8 @@ uint64_t vhd_end_offset(uint64_t len, uint32_t *avail);
 int vhd_header(struct img *);
 /* 0 where the bytes at off are a header with a right checksum, or ENXIO. */
 int vhd_header_good(struct img *, uint64_t off);
+/* Is the parent's name little-endian by mistake? */
+int vhd_name_swapped(const uint8_t *name);
 /* Bytes reserved for a parent locator's data, 0 where the field is invalid. */
 uint64_t vhd_locator_space(const uint8_t *locator);
 
