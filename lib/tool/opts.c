@@ -94,6 +94,8 @@ img_opt_size(const char *text, uint64_t *n)
 	if (s != NULL) {
 		shift = 10 * (unsigned)(s - suffix + 1);
 		end++;
+		if (strcmp(end, "iB") == 0)
+			end += 2;
 	}
 	if (*end != '\0' || *n > UINT64_MAX >> shift)
 		return (EINVAL);

@@ -43,7 +43,7 @@ extern const struct img_tool img_tool_vhd;
 int img_opt_get(const char *opts, const char *name, char *buf, size_t size);
 /* EINVAL, and cr_error set, for an option that the table does not have. */
 int img_opts_known(struct img_create *, const struct img_opt *table);
-/* A number with an optional k, M, G or T; EINVAL for anything else. */
+/* A number with an optional k, M, G, T or KiB ...; EINVAL for anything else. */
 int img_opt_size(const char *text, uint64_t *n);
 /* Sets cr_error; returns error. */
 int img_create_error(struct img_create *, int error, const char *what,
