@@ -102,6 +102,10 @@ judge()
 	    fail "exit status $status, expected $(worst expected)"
 	"$MKIMAGE" "$recipe" again
 	"$MKIMAGE" -c image again || fail "check wrote to the image"
+	if [ ! -s expected ]; then
+		check_image again -r all
+		"$MKIMAGE" -c image again || fail "-r all changes a sound image"
+	fi
 	probe=$(say probe)
 	if [ -n "$probe" ]; then
 		format=
@@ -159,6 +163,17 @@ only_row()
 	grep "^$1 " "$2" || :
 }
 
+# What a repair may leave behind that was not there: a note (a size that is
+# now not the original one), or the space of a block that was given up.
+new_rows()
+{
+	awk 'FILENAME == "table" { sev[$1] = $2; next }
+	    FILENAME == "expected" { old[$1] = 1; next }
+	    !($1 in old) && sev[$1] != "note" && $1 != "VHD-60"' \
+	    table expected found >new
+	[ ! -s new ] || fail "new after the repair: $(tr '\n' ';' <new)"
+}
+
 # repaired HOW: the copy in work is repaired, lost ranges named, rest equal.
 repaired()
 {
@@ -172,10 +187,7 @@ repaired()
 	rows got.json >found
 	same_rows told found
 	[ -z "$(only_row "$row" found)" ] || fail "$row is still there"
-	cut -d ' ' -f 1 expected | sort -u >old
-	cut -d ' ' -f 1 found | sort -u >new
-	new=$(comm -13 old new | grep -v '^VHD-60$' | tr '\n' ' ')
-	[ -z "$new" ] || fail "new rows after the repair: $new"
+	new_rows
 	if [ "$1" = safe ] && [ -s lost ]; then
 		fail "a safe repair changes guest bytes"
 	fi
