@@ -28,16 +28,6 @@
 
 enum { P_INDEX, P_OFF, P_NEW }; /* c_priv: block, its offset, is it new */
 
-static int
-find_end(struct img *im, void *arg, uint32_t sec, uint32_t index)
-{
-	uint64_t *end = arg;
-
-	(void)index;
-	*end = (uint64_t)sec * IMG_SECTOR + vhd_stride(vhd(im));
-	return (0);
-}
-
 /* Where the next block goes. */
 static int
 find_next(struct img *im)
@@ -53,12 +43,14 @@ find_next(struct img *im)
 		v->v_next = v->v_endfooter;
 		return (0);
 	}
-	error = vhd_sorted(im, find_end, &end);
+	error = vhd_last_end(im, &end);
+	if (error != 0)
+		return (error);
 	for (i = 0; i < v->v_nareas; i++)
 		if (v->v_area[i].a_off + v->v_area[i].a_len > end)
 			end = v->v_area[i].a_off + v->v_area[i].a_len;
 	v->v_next = img_roundup(end, IMG_SECTOR);
-	return (error);
+	return (0);
 }
 
 /*

@@ -87,6 +87,25 @@ has_place(struct img *im, uint32_t sec)
 }
 
 static int
+later_end(struct img *im, void *arg, uint32_t sec, uint32_t index)
+{
+	uint64_t *end = arg, this_end;
+
+	(void)index;
+	this_end = (uint64_t)sec * IMG_SECTOR + vhd_stride(vhd(im));
+	if (has_place(im, sec) && this_end > *end)
+		*end = this_end;
+	return (0);
+}
+
+int
+vhd_last_end(struct img *im, uint64_t *end)
+{
+	*end = 0;
+	return (each_entry(im, later_end, end));
+}
+
+static int
 collect(struct img *im, void *arg, uint32_t sec, uint32_t index)
 {
 	struct heap *h = arg;

@@ -119,6 +119,8 @@ int vhd_verify(struct img *);
  */
 typedef int vhd_visit_fn(struct img *, void *arg, uint32_t sec, uint32_t index);
 int vhd_sorted(struct img *, vhd_visit_fn *, void *arg);
+/* Where the last of these blocks ends, 0 if there is none; no memory. */
+int vhd_last_end(struct img *, uint64_t *end);
 
 /* alloc.c */
 /* Take the header away from a fresh file. */
