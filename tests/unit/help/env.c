@@ -142,11 +142,11 @@ mem_close(struct img *im, struct mem_env *e)
 	return (error);
 }
 
-void
+int
 mem_abandon(struct img *im, struct mem_env *e)
 {
-	img_abandon(im);
 	e->e_open--;
+	return (img_abandon(im));
 }
 
 uint32_t

@@ -131,7 +131,7 @@ int mem_open(struct img **, struct mem_env *, struct mem *,
 int mem_open_args(struct img **, struct mem_env *, struct mem *,
     struct img_args *);
 int mem_close(struct img *, struct mem_env *);
-void mem_abandon(struct img *, struct mem_env *);
+int mem_abandon(struct img *, struct mem_env *);
 
 /* Repeatable numbers, Knuth's MMIX generator. */
 uint32_t mem_random(uint64_t *state);
