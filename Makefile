@@ -63,12 +63,21 @@ CMD_SRC = \
 
 # One cmocka program per file, tests/unit/ mirrors lib/.
 UNIT_SRC = \
+	tests/unit/core/test_cache.c tests/unit/core/test_rw.c \
+	tests/unit/core/test_write.c tests/unit/core/test_img.c \
+	tests/unit/core/test_finding.c tests/unit/raw/test_raw.c \
+	tests/unit/vhd/test_geometry.c tests/unit/vhd/test_footer.c \
+	tests/unit/vhd/test_place.c tests/unit/vhd/test_map.c \
+	tests/unit/vhd/test_verify.c tests/unit/vhd/test_alloc.c \
+	tests/unit/vhd/test_fresh.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_output.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
-HELP_SRC =
+HELP_SRC = \
+	tests/unit/help/mem.c tests/unit/help/env.c tests/unit/help/fake.c \
+	tests/unit/help/mkvhd.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
 PROG_SRC =
