@@ -44,9 +44,10 @@ spool(struct job *j, struct img_file **file)
 		    "%s first; --size avoids that",
 		    j->j_to);
 	error = host_spool(file, j->j_to, STDIN_FILENO, why, sizeof(why));
-	if (error != 0)
-		complain(stdin_name, "%s",
-		    why[0] != '\0' ? why : error_text(error));
+	if (error != 0 && error != EINTR && why[0] != '\0')
+		complain(stdin_name, "%s: %s", why, error_text(error));
+	else if (error != 0)
+		complain_errno(stdin_name, error);
 	return (error);
 }
 
@@ -166,10 +167,10 @@ check_options(const struct job *j)
 
 	if (j->j_sized && !is_dash(j->j_from))
 		opts_wrong(c, "--size is for standard input");
-	if (is_dash(j->j_to) && j->j_outfmt != img_format_find("raw"))
-		opts_wrong(c, "only raw can go to standard output");
 	if (is_dash(j->j_to) && j->j_over)
 		opts_wrong(c, "-n needs a destination that exists");
+	if (is_dash(j->j_to) && j->j_outfmt != img_format_find("raw"))
+		opts_wrong(c, "only raw can go to standard output");
 	if (j->j_over && j->j_opts[0] != '\0')
 		opts_wrong(c, "-o is for a new image, and -n for an old one");
 	if (j->j_over && (j->j_flags & HOST_NOCLOBBER) != 0)

@@ -152,29 +152,22 @@ image_open(struct image *i, const char *name, const struct img_format *fmt,
 void
 image_complain(struct image *i, int error, uint64_t voff)
 {
+	struct img_finding f = { .fi_off = IMG_NOWHERE };
 	struct img_extent e;
 
 	if (error == EIO && voff < img_size(i->i_img) &&
-	    img_map(i->i_img, voff, 1, &e) == 0 && e.e_type == IMG_BAD) {
-		image_complain_bad(i, e.e_row, voff);
-		return;
-	}
-	if (error == EINTR || voff == IMG_NOWHERE)
+	    img_map(i->i_img, voff, img_size(i->i_img) - voff, &e) == 0 &&
+	    e.e_type == IMG_BAD) {
+		f.fi_row = e.e_row;
+		f.fi_voff = e.e_voff;
+		f.fi_vlen = e.e_len;
+		complain_finding(i->i_name, &f, 0);
+	} else if (error == EINTR || voff == IMG_NOWHERE) {
 		complain_errno(i->i_name, error);
-	else
+	} else {
 		complain(i->i_name, "at guest byte %" PRIu64 ": %s", voff,
 		    error_text(error));
-}
-
-void
-image_complain_bad(struct image *i, enum img_row row, uint64_t voff)
-{
-	struct img_finding f = { .fi_row = row,
-		.fi_off = IMG_NOWHERE,
-		.fi_voff = voff,
-		.fi_vlen = 1 };
-
-	complain_finding(i->i_name, &f, 0);
+	}
 }
 
 int

@@ -193,7 +193,6 @@ int image_open_file(struct image *, const char *name, struct img_file *,
     const struct img_format *, unsigned flags, enum img_allows);
 /* Tell why reading or writing at voff failed. */
 void image_complain(struct image *, int error, uint64_t voff);
-void image_complain_bad(struct image *, enum img_row, uint64_t voff);
 /* Close the image, and the file with it; an error is told and returned. */
 int image_end(struct image *);
 int image_close(struct image *);
@@ -247,8 +246,8 @@ int stream_guest(struct stream *, struct image *, uint64_t voff, uint64_t len,
     void *buf);
 /* What was only skipped over becomes real. */
 int stream_finish(struct stream *);
-/* How far the bytes at hand are all zeros, or not, by pieces of GRAIN. */
-size_t zero_run(const char *, size_t len, int *zero);
+/* How far they are all zeros, or not, by aligned pieces of GRAIN. */
+size_t zero_run(const char *, size_t len, uint64_t where, int *zero);
 
 /* ------------------------------------------------------------------------
  * input.c: raw bytes from standard input.  What goes wrong is told.
@@ -260,8 +259,8 @@ extern const char stdin_name[];
 int input_is_file(void);
 int input_read(void *, size_t len, size_t *got);
 int input_to_file(struct img_file *, const char *name, int sparse);
-/* With sparse, the disk is all zeros and zeros are not written. */
-int input_to_image(struct image *, uint64_t size, int sparse);
+/* With sparse, zeros take no space; inplace, the disk may have old data. */
+int input_to_image(struct image *, uint64_t size, int sparse, int inplace);
 /* It is longer than --size says: EFBIG. */
 int input_too_long(uint64_t size);
 

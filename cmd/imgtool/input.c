@@ -58,7 +58,7 @@ put(const struct target *t, const char *p, size_t len, uint64_t at)
 	size_t n;
 
 	for (; len > 0 && error == 0; p += n, len -= n, at += n) {
-		n = t->t_sparse ? zero_run(p, len, &zero) : len;
+		n = t->t_sparse ? zero_run(p, len, at, &zero) : len;
 		if (zero)
 			continue;
 		if (t->t_img != NULL)
@@ -118,19 +118,39 @@ input_to_file(struct img_file *f, const char *name, int sparse)
 	return (error);
 }
 
+/* What the input left of the disk. */
+static int
+fill_up(const struct target *t, uint64_t at, uint64_t size, int sparse)
+{
+	char zeros[GRAIN] = { 0 };
+	int error = 0;
+	size_t n;
+
+	if (t->t_sparse || at >= size)
+		return (0);
+	if (sparse) {
+		error = img_zero(t->t_img, at, size - at);
+		if (error != 0)
+			complain_errno(t->t_name, error);
+		return (error);
+	}
+	for (; at < size && error == 0; at += n) {
+		n = size - at < GRAIN ? (size_t)(size - at) : GRAIN;
+		error = put(t, zeros, n, at);
+	}
+	return (error);
+}
+
 int
-input_to_image(struct image *i, uint64_t size, int sparse)
+input_to_image(struct image *i, uint64_t size, int sparse, int inplace)
 {
 	struct target t = { .t_name = i->i_name, .t_img = i->i_img };
 	uint64_t done;
 	int error;
 
-	t.t_sparse = sparse;
+	t.t_sparse = sparse && !inplace;
 	error = pump(&t, size, &done);
-	if (error == 0 && !t.t_sparse && done < size) {
-		error = img_zero(i->i_img, done, size - done);
-		if (error != 0)
-			complain_errno(i->i_name, error);
-	}
+	if (error == 0)
+		error = fill_up(&t, done, size, sparse);
 	return (error);
 }

@@ -18,13 +18,15 @@
 static const char zeros[65536];
 
 size_t
-zero_run(const char *p, size_t len, int *zero)
+zero_run(const char *p, size_t len, uint64_t where, int *zero)
 {
 	size_t n, at = 0;
 	int z;
 
 	for (; at < len; at += n) {
-		n = len - at < GRAIN ? len - at : GRAIN;
+		n = GRAIN - (size_t)((where + at) % GRAIN);
+		if (n > len - at)
+			n = len - at;
 		z = p[at] == 0 && memcmp(p + at, p + at + 1, n - 1) == 0;
 		if (at == 0)
 			*zero = z;
@@ -88,7 +90,7 @@ stream_write(struct stream *s, const void *buf, size_t len)
 	size_t n;
 
 	for (; len > 0 && error == 0; p += n, len -= n) {
-		n = s->st_sparse ? zero_run(p, len, &zero) : len;
+		n = s->st_sparse ? zero_run(p, len, s->st_done, &zero) : len;
 		error = zero ? put_zeros(s, n) : put(s, p, n);
 	}
 	if (error != 0)

@@ -18,8 +18,6 @@ tell_copy(struct job *j, const struct img_copy *cp, int error)
 {
 	if (error == EINTR || cp->cp_dst)
 		complain_errno(j->j_to, error);
-	else if (cp->cp_bad_row != IMG_ROW_NONE)
-		image_complain_bad(&j->j_src, cp->cp_bad_row, cp->cp_bad_voff);
 	else
 		image_complain(&j->j_src, error, cp->cp_bad_voff);
 }
@@ -33,8 +31,8 @@ fill(struct job *j, struct image *dst, int inplace)
 	int error;
 
 	if (j->j_pipe) {
-		error = input_to_image(dst, j->j_size,
-		    j->j_sparse != 0 && !inplace);
+		error =
+		    input_to_image(dst, j->j_size, j->j_sparse != 0, inplace);
 	} else {
 		error =
 		    img_copy(img_host_env(), j->j_src.i_img, dst->i_img, &cp);
