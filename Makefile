@@ -47,7 +47,11 @@ CORE_SRC = \
 TOOL_SRC = \
 	lib/raw/check.c lib/raw/create.c \
 	lib/vhd/check.c lib/vhd/deep.c lib/vhd/locator.c lib/vhd/batmap.c \
-	lib/vhd/repair.c lib/vhd/create.c lib/vhd/info.c \
+	lib/vhd/repair.c lib/vhd/repair_base.c lib/vhd/repair_foot.c \
+	lib/vhd/repair_head.c \
+	lib/vhd/repair_bat.c lib/vhd/repair_end.c lib/vhd/repair_move.c \
+	lib/vhd/repair_map.c lib/vhd/repair_io.c \
+	lib/vhd/create.c lib/vhd/info.c \
 	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/output.c lib/host/place.c \
 	lib/host/keep.c lib/host/spool.c
