@@ -129,10 +129,10 @@ check_count(struct img *im, const uint8_t *h)
 	v->v_nentries = n;
 	v->v_nblocks = (im->im_size >> v->v_shift) +
 	    ((im->im_size & (v->v_block - 1)) != 0);
-	if (im->im_size == 0) {
+	if (im->im_size == 0)
 		img_raise(im, n == 0 ? IMG_VHD_SIZE_EMPTY : IMG_VHD_SIZE_ZERO,
 		    v->v_infooter + VHD_F_SIZE);
-	} else if (n == 0 || (uint64_t)n * 4 > im->im_eof[0]) {
+	if ((n == 0 && im->im_size > 0) || (uint64_t)n * 4 > im->im_eof[0]) {
 		img_raise_num(im, IMG_VHD_BAT_COUNT, off, IMG_WANT_EQ, n,
 		    v->v_nblocks);
 		return (EFTYPE);
@@ -151,7 +151,7 @@ check_count(struct img *im, const uint8_t *h)
 	} else if (n > v->v_nblocks && im->im_size > 0)
 		img_raise_num(im, IMG_VHD_BAT_LONG, off, IMG_WANT_EQ, n,
 		    v->v_nblocks);
-	return ((uint64_t)n * 4 > im->im_eof[0] ? EFTYPE : 0);
+	return (0);
 }
 
 static int
