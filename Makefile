@@ -74,6 +74,8 @@ UNIT_SRC = \
 	tests/unit/vhd/test_place.c tests/unit/vhd/test_map.c \
 	tests/unit/vhd/test_verify.c tests/unit/vhd/test_alloc.c \
 	tests/unit/vhd/test_fresh.c \
+	tests/crash/test_crash.c tests/crash/test_fault.c \
+	tests/fuzz/test_fuzz.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_output.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c
@@ -81,7 +83,8 @@ UNIT_SRC = \
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \
 	tests/unit/help/mem.c tests/unit/help/env.c tests/unit/help/fake.c \
-	tests/unit/help/mkvhd.c
+	tests/unit/help/mkvhd.c \
+	tests/crash/guest.c tests/crash/subject.c tests/crash/replay.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
 PROG_SRC =
