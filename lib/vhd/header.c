@@ -117,6 +117,17 @@ check_block(struct img *im, const uint8_t *h)
 	return (0);
 }
 
+/*
+ * More entries than sector numbers can tell apart.  A large disk of small
+ * blocks needs them all the same; it only cannot be filled (row 67).
+ */
+static int
+is_absurd(const struct vhd *v, uint32_t n)
+{
+	return (n > v->v_nblocks &&
+	    (uint64_t)n * (vhd_stride(v) / IMG_SECTOR) > (uint64_t)1 << 32);
+}
+
 /* How many entries there are, and how many the disk needs. */
 static int
 check_count(struct img *im, const uint8_t *h)
@@ -209,8 +220,8 @@ place_locator(struct img *im, uint32_t i, const uint8_t *l)
 	for (k = 0; k < v->v_nareas && row == IMG_ROW_NONE; k++)
 		if (img_overlap(off, len, v->v_area[k].a_off,
 			v->v_area[k].a_len))
-			row = k == 2 ? IMG_VHD_BAT_OVERLAP_LOC :
-				       IMG_VHD_LOC_PLACE;
+			row = k == VHD_AREA_BAT ? IMG_VHD_BAT_OVERLAP_LOC :
+						  IMG_VHD_LOC_PLACE;
 	if (row == IMG_VHD_BAT_OVERLAP_LOC)
 		at = v->v_header_off + VHD_H_BAT_OFF;
 	if (row != IMG_ROW_NONE)

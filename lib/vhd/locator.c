@@ -94,6 +94,48 @@ is_plain(const uint8_t *p, uint32_t len)
 	return (1);
 }
 
+/* One character of UTF-8 at most n bytes long: its length, 0 if it is none. */
+static uint32_t
+utf8_length(const uint8_t *p, uint32_t n)
+{
+	uint32_t len, i;
+
+	if (p[0] < 0x80)
+		return (1);
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return (0);
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	for (i = 1; i < len; i++)
+		if (i >= n || (p[i] & 0xc0) != 0x80)
+			return (0);
+	return (len);
+}
+
+static int
+is_utf8(const uint8_t *p, uint32_t len)
+{
+	uint32_t at, n;
+
+	for (at = 0; at < len; at += n) {
+		n = utf8_length(p + at, len - at);
+		if (n == 0)
+			return (0);
+	}
+	return (1);
+}
+
+/* Did opening accept the place of this data? */
+static int
+has_place(const struct vhd *v, uint64_t off)
+{
+	uint32_t i;
+
+	for (i = VHD_AREA_LOCATORS; i < v->v_nareas; i++)
+		if (v->v_area[i].a_off == off)
+			return (1);
+	return (0);
+}
+
 static int
 check_text(struct img *im, const uint8_t *l, enum encoding enc)
 {
@@ -104,12 +146,13 @@ check_text(struct img *im, const uint8_t *l, enum encoding enc)
 	int error, wide = enc == UTF16;
 
 	if (enc == UNKNOWN || enc == ALIAS || len > TEXT_MAX ||
-	    !img_inside(off, len, im->im_eof[0]))
+	    !has_place(v, off) || !img_inside(off, len, im->im_eof[0]))
 		return (0);
 	error = len == 0 ? 0 : img_io_read(im, 0, im->im_buf, len, off);
 	if (error != 0)
 		return (error);
-	if (!is_text(im->im_buf, len, wide))
+	if (!is_text(im->im_buf, len, wide) ||
+	    (enc == URL && !is_utf8(im->im_buf, len)))
 		img_raise(im, IMG_VHD_LOC_TEXT, off);
 	else if (!vhd_name_swapped(name) && img_be16(name) != 0 &&
 	    (wide || is_plain(im->im_buf, len)) &&

@@ -64,11 +64,9 @@ vhd_judge(const struct img *im, uint32_t sec, uint64_t *usable)
 			return (IMG_VHD_BLOCK_META);
 	if (data + v->v_block > stop)
 		row = IMG_VHD_BLOCK_CUT;
-	else if (v->v_endfooter != IMG_NOWHERE &&
-	    data + v->v_block > v->v_endfooter) {
+	else if (data + v->v_block > v->v_endfooter)
 		row = IMG_VHD_BLOCK_FOOTER;
-		stop = v->v_endfooter;
-	}
+	stop = img_min(stop, v->v_endfooter);
 	stop &= ~(uint64_t)(IMG_SECTOR - 1);
 	if (row == IMG_ROW_NONE)
 		*usable = v->v_block;

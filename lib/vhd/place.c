@@ -33,14 +33,13 @@ type_of(const uint8_t *f)
 	return (img_be32(f + VHD_F_TYPE));
 }
 
-/* A copy that can stand in for the end footer. */
+/* A footer that says what is known. */
 static int
-copy_serves(const uint8_t *copy)
+is_sound(const uint8_t *f)
 {
-	uint32_t type = type_of(copy);
-
-	return (vhd_footer_state(copy) == VHD_F_GOOD &&
-	    (type == VHD_DYNAMIC || type == VHD_DIFFERENCING));
+	return (vhd_footer_state(f) == VHD_F_GOOD &&
+	    img_be16(f + VHD_F_VERSION) == 1 && type_of(f) >= VHD_FIXED &&
+	    type_of(f) <= VHD_DIFFERENCING);
 }
 
 static int
@@ -66,21 +65,17 @@ vhd_probe(struct img *im)
 {
 	uint8_t f[VHD_FOOTER];
 	uint64_t off;
-	uint32_t type;
 	int error;
 
-	if (im->im_eof[0] < VHD_FOOTER - 1)
+	if (im->im_eof[0] < VHD_FOOTER)
 		return (ENXIO);
 	error = read_end(im, f, &off);
 	if (error != 0)
 		return (error);
-	type = type_of(f);
-	if (vhd_footer_state(f) == VHD_F_GOOD &&
-	    img_be16(f + VHD_F_VERSION) == 1 && type >= VHD_FIXED &&
-	    type <= VHD_DIFFERENCING)
+	if (is_sound(f))
 		return (0);
 	error = read_copy(im, f);
-	if (error == 0 && !copy_serves(f))
+	if (error == 0 && (!is_sound(f) || type_of(f) == VHD_FIXED))
 		error = ENXIO;
 	if (error == 0)
 		error = vhd_header_good(im, img_be64(f + VHD_F_DATA_OFF));
@@ -207,7 +202,9 @@ only_copy(struct img *im, const struct found *fo)
 		    vhd_sum(fo->fo_end, VHD_FOOTER, VHD_F_SUM));
 		return (0);
 	}
-	if (whole != im->im_eof[0]) {
+	/* 511 more bytes would be an old footer, of which nothing is there. */
+	if (im->im_eof[0] - whole != 0 &&
+	    im->im_eof[0] - whole != VHD_FOOTER - 1) {
 		img_raise(im, IMG_VHD_STRAY, whole);
 		return (0);
 	}
@@ -247,10 +244,10 @@ no_footer(struct img *im, const struct found *fo)
 		img_raise(im, IMG_VHD_BOTH_SUMS, fo->fo_endoff);
 	else if (v->v_copy == VHD_F_POISONED)
 		img_raise(im, IMG_VHD_POISON, 0);
-	else if (v->v_copy == VHD_F_MISSING)
-		img_raise(im, IMG_VHD_NO_FOOTER, fo->fo_endoff);
-	else
+	else if (v->v_copy == VHD_F_BAD)
 		img_raise(im, IMG_VHD_BOTH_SUMS, 0);
+	else
+		img_raise(im, IMG_VHD_NO_FOOTER, fo->fo_endoff);
 	return (EFTYPE);
 }
 
@@ -263,7 +260,7 @@ vhd_place(struct img *im)
 	int error;
 
 	/* The header is read later: its place serves for both footers. */
-	if (im->im_eof[0] < VHD_FOOTER - 1) {
+	if (im->im_eof[0] < VHD_FOOTER) {
 		img_raise_num(im, IMG_VHD_SHORT, 0, IMG_WANT_MIN, im->im_eof[0],
 		    VHD_FOOTER);
 		return (EFTYPE);
@@ -284,7 +281,7 @@ vhd_place(struct img *im)
 		img_raise(im, IMG_VHD_POISON, fo.fo_endoff);
 		return (EFTYPE);
 	}
-	if (copy_serves(fo.fo_copy))
+	if (v->v_copy == VHD_F_GOOD && type_of(copy) != VHD_FIXED)
 		return (only_copy(im, &fo));
 	return (no_footer(im, &fo));
 }

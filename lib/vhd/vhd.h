@@ -9,7 +9,9 @@
 #include "vhd/disk.h"
 
 /* Metadata that blocks must not touch: copy, header, BAT, locators. */
-#define VHD_NAREAS (3 + VHD_NLOCATORS)
+#define VHD_AREA_BAT 2
+#define VHD_AREA_LOCATORS 3 /* and up */
+#define VHD_NAREAS (VHD_AREA_LOCATORS + VHD_NLOCATORS)
 
 struct vhd_area {
 	uint64_t a_off;
