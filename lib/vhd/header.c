@@ -143,7 +143,8 @@ check_count(struct img *im, const uint8_t *h)
 	if (im->im_size == 0)
 		img_raise(im, n == 0 ? IMG_VHD_SIZE_EMPTY : IMG_VHD_SIZE_ZERO,
 		    v->v_infooter + VHD_F_SIZE);
-	if ((n == 0 && im->im_size > 0) || (uint64_t)n * 4 > im->im_eof[0]) {
+	if ((n == 0 && im->im_size > 0) || (uint64_t)n * 4 > im->im_eof[0] ||
+	    is_absurd(v, n)) {
 		img_raise_num(im, IMG_VHD_BAT_COUNT, off, IMG_WANT_EQ, n,
 		    v->v_nblocks);
 		return (EFTYPE);
