@@ -160,6 +160,8 @@ plan(struct vhd_repair *r)
 	error = vhd_repair_base(r);
 	if (error != 0)
 		return (error);
+	r->r_overlap = vhd_repair_has(r, IMG_VHD_BAT_OVERLAP) ||
+	    vhd_repair_has(r, IMG_VHD_BLOCK_OVERLAP);
 	error = run_steps(r, vhd_foot_steps);
 	vhd_foot_finish(r);
 	if (error == 0)

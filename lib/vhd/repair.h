@@ -40,7 +40,7 @@ struct vhd_repair {
 	int r_corrupt; /* the view raises rows that forbid compaction */
 	int r_written; /* since the last barrier */
 
-	/* As found, and the footer that is to be in both places. */
+	/* As found, at r_cur if that is known, and what both shall be. */
 	uint8_t r_end[VHD_FOOTER];
 	uint8_t r_copy[VHD_FOOTER];
 	uint8_t r_foot[VHD_FOOTER];
@@ -70,10 +70,12 @@ struct vhd_repair {
 	struct vhd_moves r_clear; /* sorted by index once complete */
 	struct vhd_moves r_moves; /* the same */
 	struct vhd_moves r_empty; /* by sector: blocks of only zeros */
+	int r_overlap;            /* blocks overlap, by the findings */
 	int r_split;              /* blocks that overlap get their own space */
 	uint64_t r_prev;          /* end of the blocks seen so far */
 	uint64_t r_nkept;         /* blocks that stay in place */
 	uint64_t r_need;   /* all that is used ends here, whole sectors */
+	int r_bits;        /* set bits over data */
 	int r_extend;      /* fill the BAT from its last entry on */
 	uint64_t r_batend; /* end of the BAT's sectors afterwards */
 	struct vhd_area r_batmap; /* length 0: none */

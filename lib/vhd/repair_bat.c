@@ -184,8 +184,7 @@ step_empty(struct vhd_repair *r, const struct img_finding *fi,
 	(void)fx;
 	if (r->r_im == NULL || vhd(r->r_im)->v_type != VHD_DYNAMIC ||
 	    fi->fi_off % IMG_SECTOR != 0 || fi->fi_off / IMG_SECTOR > SEC_MAX ||
-	    vhd_repair_has(r, IMG_VHD_BAT_OVERLAP) ||
-	    vhd_repair_has(r, IMG_VHD_BLOCK_OVERLAP))
+	    r->r_overlap)
 		return (ENXIO);
 	sec = (uint32_t)(fi->fi_off / IMG_SECTOR);
 	if (vhd_judge(r->r_im, sec, &usable) != IMG_ROW_NONE ||
@@ -292,9 +291,7 @@ vhd_plan_blocks(struct vhd_repair *r)
 	if (error == 0 && r->r_empty.ms_n > 0)
 		error = vhd_sorted(r->r_im, visit_empty, r);
 	vhd_sort_moves(&r->r_clear);
-	r->r_split = r->r_lossy &&
-	    (vhd_repair_has(r, IMG_VHD_BAT_OVERLAP) ||
-		vhd_repair_has(r, IMG_VHD_BLOCK_OVERLAP));
+	r->r_split = r->r_lossy && r->r_overlap;
 	if (error == 0)
 		error = walk_blocks(r);
 	if (error == 0 && find_places(r) == ENOSPC) {

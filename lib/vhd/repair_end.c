@@ -74,7 +74,7 @@ can_place(const struct vhd_repair *r)
 		return (0);
 	if (r->r_device)
 		return (r->r_need <= r->r_len - VHD_FOOTER);
-	return (r->r_need <= r->r_len || r->r_grow);
+	return (r->r_need <= r->r_len || r->r_grow || r->r_newend != 0);
 }
 
 static int
@@ -107,6 +107,9 @@ step_unaligned(struct vhd_repair *r, const struct img_finding *fi,
 	(void)fx;
 	if (r->r_locked || r->r_device || r->r_cur == IMG_NOWHERE ||
 	    r->r_cur % IMG_SECTOR == 0)
+		return (ENXIO);
+	/* Where the disk is cut too, its last bytes would become zeros. */
+	if (!r->r_dynamic && vhd_repair_size(r) > r->r_cur && !r->r_grow)
 		return (ENXIO);
 	r->r_realign = 1;
 	return (0);
@@ -211,7 +214,8 @@ vhd_plan_end(struct vhd_repair *r)
 		return;
 	}
 	if (r->r_cur == IMG_NOWHERE) {
-		if (!r->r_place && !(r->r_guessed && can_place(r)))
+		if (!r->r_place && r->r_newend == 0 &&
+		    !(r->r_guessed && can_place(r)))
 			return;
 		r->r_target = vhd_sectors_up(r->r_len);
 		if (r->r_device || (is_killed(r) && r->r_need <= r->r_endoff))

@@ -119,8 +119,7 @@ realign_header(struct vhd_repair *r, uint64_t was)
 {
 	uint8_t h[VHD_HEADER];
 
-	if (r->r_device || r->r_endstate != VHD_F_GOOD ||
-	    r->r_copystate != VHD_F_GOOD || was < VHD_FOOTER ||
+	if (r->r_device || r->r_copystate != VHD_F_GOOD || was < VHD_FOOTER ||
 	    vhd_repair_read(r, h, sizeof(h), was) != 0 ||
 	    memcmp(h, VHD_H_COOKIE_TEXT, 8) != 0 ||
 	    vhd_sum(h, VHD_HEADER, VHD_H_SUM) != img_be32(h + VHD_H_SUM))

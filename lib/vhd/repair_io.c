@@ -204,11 +204,8 @@ put_end(struct vhd_repair *r)
 		return (put_footer(r, r->r_target));
 	if (r->r_cur != r->r_target)
 		return (move_end(r));
-	if (!r->r_force && r->r_cur == r->r_endoff &&
-	    memcmp(r->r_foot, r->r_end, VHD_FOOTER) == 0)
+	if (!r->r_force && memcmp(r->r_foot, r->r_end, VHD_FOOTER) == 0)
 		return (0);
-	if (!r->r_force && r->r_cur != r->r_endoff && r->r_cut)
-		return (0); /* bytes follow it; it is good as it is */
 	return (put_footer(r, r->r_target));
 }
 

@@ -46,6 +46,10 @@ step_bits(struct vhd_repair *r, const struct img_finding *fi,
 	uint64_t off;
 
 	(void)fx;
+	/* The bitmap of a block that overlaps another may be its data. */
+	if (r->r_overlap)
+		return (ENXIO);
+	r->r_bits = 1;
 	return (bits_of(r, fi, &off));
 }
 
@@ -104,7 +108,7 @@ vhd_put_bits(struct vhd_repair *r)
 	int error = 0;
 
 	for (i = 0; i < r->r_rp->rp_nfind && error == 0; i++, fi++)
-		if (r->r_lossy && fi->fi_row == IMG_VHD_BIT_CLEAR)
+		if (r->r_bits && fi->fi_row == IMG_VHD_BIT_CLEAR)
 			error = put_bits(r, fi);
 	return (error);
 }

@@ -144,14 +144,15 @@ list_and_pack(struct packing *p)
 	return (error);
 }
 
-/* ENXIO where nothing can be won. */
+/* ENXIO where nothing can be won.  On a device the end footer stays. */
 int
 vhd_compact(struct vhd_repair *r)
 {
+	uint64_t end = r->r_device ? r->r_need : r->r_cur;
 	struct packing p;
 	int error;
 
-	if (r->r_im == NULL || r->r_device || r->r_cur == IMG_NOWHERE ||
+	if (r->r_im == NULL || r->r_cur == IMG_NOWHERE ||
 	    r->r_target != r->r_cur || r->r_cur % IMG_SECTOR != 0 ||
 	    r->r_moves.ms_n > 0 || r->r_nkept > MAX_BLOCKS ||
 	    vhd_repair_has(r, IMG_VHD_BATMAP_OVERLAP))
@@ -164,16 +165,17 @@ vhd_compact(struct vhd_repair *r)
 	p.p_n = r->r_nkept;
 	error = list_and_pack(&p);
 	if (error == 0 &&
-	    (p.p_pos > r->r_cur ||
-		r->r_cur - p.p_pos < vhd_stride(vhd(r->r_im))))
+	    (p.p_pos > end || end - p.p_pos < vhd_stride(vhd(r->r_im))))
 		error = ENXIO;
 	if (error != 0) {
 		r->r_moves.ms_n = 0;
 		return (error);
 	}
 	vhd_sort_moves(&r->r_moves);
-	r->r_target = vhd_sectors_up(p.p_pos);
-	r->r_cut = 1;
+	if (!r->r_device) {
+		r->r_target = vhd_sectors_up(p.p_pos);
+		r->r_cut = 1;
+	}
 	return (0);
 }
 
@@ -206,6 +208,7 @@ int
 vhd_copy_blocks(struct vhd_repair *r)
 {
 	const struct img_env *env = r->r_rp->rp_env;
+	uint64_t stride = vhd_stride(vhd(r->r_im));
 	const struct vhd_move *m;
 	size_t i;
 	int error = 0;
@@ -213,7 +216,8 @@ vhd_copy_blocks(struct vhd_repair *r)
 	for (i = 0; i < r->r_moves.ms_n && error == 0; i++) {
 		m = &r->r_moves.ms_move[i];
 		if (env->ev_poll != NULL)
-			error = env->ev_poll(env->ev_arg, i, r->r_moves.ms_n);
+			error = env->ev_poll(env->ev_arg, i * stride,
+			    r->r_moves.ms_n * stride);
 		if (error == 0)
 			error = copy_block(r, m->mv_from,
 			    (uint64_t)m->mv_to * IMG_SECTOR);
