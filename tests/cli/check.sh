@@ -187,6 +187,7 @@ grep '^repair' "$OUT" >plan
 cp lost.vhd image.vhd
 run_rc 2 imgtool check -r safe --dry-run image.vhd
 grep '^repair' "$OUT" >plan2
+expect_no_out '^After'
 same_bytes plan plan2
 same_bytes lost.vhd image.vhd
 
@@ -198,6 +199,15 @@ same_bytes before.vhd image.vhd
 run_ok imgtool check -r all image.vhd
 expect_out '^repair VHD-51 at [0-9]+: .*, guest [0-9]+\+[0-9]+ changes$'
 run_ok imgtool check image.vhd
+
+t_begin "-r safe does what is safe where there is more"
+recipe bad-VHD-51-far
+head -c -512 image.vhd >both.vhd
+run_rc 2 imgtool check --output=json both.vhd
+field '[.findings[].row] | contains(["VHD-5", "VHD-51"])' true
+run_rc 2 imgtool check -r safe --output=json both.vhd
+field '[.repairs[].row] | unique' '["VHD-5"]'
+field '[.findings[] | select(.severity == "corrupt").row]' '["VHD-51"]'
 
 t_begin "-r leaks is qemu-img's word for safe"
 recipe bad-VHD-60-two
@@ -215,6 +225,7 @@ cp lost.vhd image.vhd
 run_rc 2 imgtool check --repair=safe --dry-run --output=json image.vhd
 field '[.repairs[] | .row] | unique' '["VHD-5"]'
 field 'any(.findings[]; .row == "VHD-5")' true
+field 'has("corruptions-fixed")' false
 same_bytes lost.vhd image.vhd
 
 t_begin "a repair of a sound image changes nothing"

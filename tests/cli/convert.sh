@@ -180,6 +180,8 @@ imgtool convert dyn.vhd - | cmp - disk.raw || fail "differs"
 cat disk.raw | imgtool convert - - | cmp - disk.raw || fail "differs"
 cat disk.raw | imgtool convert --size 6M - - | cmp - six.raw ||
     fail "differs"
+run_rc 1 pipe_from disk.raw --size 4M - -
+one_line 'standard input: longer'
 
 t_begin "to a file on standard output it leaves holes"
 run_ok sh -c '"$IMGTOOL" convert dyn.vhd - >out.raw'
@@ -197,6 +199,8 @@ echo head >out.raw
 run_ok sh -c '"$IMGTOOL" convert dyn.vhd - >>out.raw'
 echo head | cat - disk.raw >want.raw
 same_bytes want.raw out.raw
+run_ok sh -c ': >out.raw; "$IMGTOOL" convert dyn.vhd - >>out.raw'
+same_bytes disk.raw out.raw
 run_ok sh -c '{ echo head; "$IMGTOOL" convert dyn.vhd -; } >out.raw'
 same_bytes want.raw out.raw
 

@@ -142,6 +142,12 @@ t_begin "an empty disk has an empty map"
 run_ok imgtool map --output=json -f raw empty.raw
 field . '[]'
 
+t_begin "a run is one run, however large"
+run_ok imgtool create -q -f vhd big.vhd 100G
+run_ok imgtool map --output=json big.vhd
+covers 107374182400
+field length 1
+
 t_begin "the totals are the sums of the runs"
 run_ok imgtool map --output=json dyn.vhd
 jq -c '[(map(select(.data) | .length) | add),
