@@ -6,8 +6,9 @@
  * All is planned in memory, then told, and only then written, in this order,
  * a barrier after each:
  *
- *	1. the end footer, where the file grows; the copy at 0 before that, if
- *	   the old end footer has to become part of a block
+ *	1. the end footer, where the file grows; the copy at 0 before that, as
+ *	   the old end footer becomes part of a block or of a gap; a header
+ *	   that gets a new place before either
  *	2. BAT entries that are cleared
  *	3. sector bitmaps, and copies of blocks into space that nothing uses
  *	4. BAT entries of the copied blocks; the BAT's padding; the batmap
