@@ -119,7 +119,9 @@ check_owners(struct img *im, struct owners *ow)
 	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter : im->im_eof[0];
 	if (ow->ow_cursor == 0) /* no blocks */
 		ow->ow_cursor = metadata_end(v, end);
-	if (ow->ow_leaks && end > ow->ow_cursor)
+	/* On a device what is behind the last block is room to grow. */
+	if (ow->ow_leaks && end > ow->ow_cursor &&
+	    !(im->im_file[0]->f_flags & IMG_FILE_FIXED))
 		gap(im, ow, ow->ow_cursor, end);
 	if (ow->ow_align != 0)
 		img_raise(im, IMG_VHD_ALIGN, ow->ow_align);

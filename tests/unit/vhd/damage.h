@@ -70,17 +70,6 @@ repair(struct fx *fx, enum img_fix fix, unsigned flags, struct told *t)
 	    fx->fx_sink.s_found, fx->fx_sink.s_n, fix, flags, tell, t));
 }
 
-/* What a sound image may raise: the free end of a device is no leak. */
-static int
-is_harmless(const struct fx *fx, const struct img_finding *fi)
-{
-	if ((fx->fx_mem.m_file.f_flags & IMG_FILE_FIXED) &&
-	    fi->fi_row == IMG_VHD_LEAK &&
-	    fi->fi_off + fi->fi_found == fx->fx_mem.m_len - 512)
-		return (1);
-	return (img_row(fi->fi_row)->r_severity <= IMG_SEV_NOTE);
-}
-
 /* Repair until nothing is left to do; is the image sound then? */
 static int
 mend(struct fx *fx, struct told *t)
@@ -95,7 +84,8 @@ mend(struct fx *fx, struct told *t)
 			break;
 	}
 	for (i = 0; i < fx->fx_sink.s_n; i++)
-		if (!is_harmless(fx, &fx->fx_sink.s_found[i]))
+		if (img_row(fx->fx_sink.s_found[i].fi_row)->r_severity >
+		    IMG_SEV_NOTE)
 			return (0);
 	return (t->t_n == before);
 }
