@@ -128,37 +128,53 @@ corruptions(const struct check *k)
 	return (k->k_count[IMG_SEV_FATAL] + k->k_count[IMG_SEV_CORRUPT]);
 }
 
+/* "3 errors", "1 error". */
+static void
+count(uint64_t n, const char *what, const char *rest)
+{
+	printf("%" PRIu64 " %s%s%s", n, what, n == 1 ? "" : "s", rest);
+}
+
+static void
+text_space(const struct img_checked *t)
+{
+	double units = (double)t->ch_units, used = (double)t->ch_allocated;
+
+	if (t->ch_units > 0)
+		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% "
+		       "fragmented\n",
+		    t->ch_allocated, t->ch_units, 100 * used / units,
+		    t->ch_allocated == 0 ?
+			0 :
+			100 * (double)t->ch_fragmented / used);
+	printf("Image end offset: %" PRIu64 "\n", t->ch_end);
+}
+
 static void
 text_totals(const struct check *k)
 {
-	const struct img_checked *t = &k->k_checked;
 	uint64_t bad = corruptions(k), leaks = k->k_count[IMG_SEV_LEAK];
+	uint64_t warnings = k->k_count[IMG_SEV_WARN];
+	uint64_t notes = k->k_count[IMG_SEV_NOTE];
 
 	if (k->k_errors)
 		return;
 	if (bad == 0 && leaks == 0)
 		printf("No errors were found on the image.\n");
 	if (bad > 0)
-		printf("%" PRIu64 " errors were found on the image: data may "
-		       "be corrupted.\n",
-		    bad);
+		count(bad, "error",
+		    " found on the image: data may be "
+		    "corrupted.\n");
 	if (leaks > 0)
-		printf("%" PRIu64 " leaks were found on the image: space is "
-		       "lost, but no data.\n",
-		    leaks);
-	if (k->k_count[IMG_SEV_WARN] + k->k_count[IMG_SEV_NOTE] > 0)
-		printf("%" PRIu64 " warnings, %" PRIu64 " notes\n",
-		    k->k_count[IMG_SEV_WARN], k->k_count[IMG_SEV_NOTE]);
-	if (k->k_total && t->ch_units > 0)
-		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% "
-		       "fragmented\n",
-		    t->ch_allocated, t->ch_units,
-		    100 * (double)t->ch_allocated / (double)t->ch_units,
-		    t->ch_allocated == 0 ? 0 :
-					   100 * (double)t->ch_fragmented /
-			    (double)t->ch_allocated);
+		count(leaks, "leak",
+		    " found on the image: space is lost, but "
+		    "no data.\n");
+	if (warnings + notes > 0) {
+		count(warnings, "warning", ", ");
+		count(notes, "note", "\n");
+	}
 	if (k->k_total)
-		printf("Image end offset: %" PRIu64 "\n", t->ch_end);
+		text_space(&k->k_checked);
 }
 
 static void

@@ -45,13 +45,15 @@ fill(struct job *j, struct image *dst, int inplace)
 	return (error);
 }
 
+/* *written says whether old contents, if any, are gone. */
 static int
-make(struct job *j, struct img_file *file, int inplace)
+make(struct job *j, struct img_file *file, int inplace, int *written)
 {
 	uint64_t size = j->j_size;
 	struct image dst;
 	int error;
 
+	*written = 1;
 	/* Raw alone needs no size beforehand. */
 	if (j->j_pipe && !j->j_sized)
 		return (input_to_file(file, j->j_to, j->j_sparse != 0));
@@ -63,6 +65,7 @@ make(struct job *j, struct img_file *file, int inplace)
 		    "zeros fill the last sector: %" PRIu64 " bytes",
 		    size - j->j_size);
 	error = output_create(file, j->j_to, j->j_outfmt, size, j->j_opts);
+	*written = error != EINVAL && error != EFBIG && error != ENOTSUP;
 	if (error == 0)
 		error = image_open_file(&dst, j->j_to, file, j->j_outfmt,
 		    IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE);
@@ -89,18 +92,18 @@ int
 transfer_new(struct job *j)
 {
 	struct host_output *out;
-	int device, error;
+	int device, written, error;
 
 	if (!j->j_pipe && is_same(j, host_same_path(j->j_src.i_file, j->j_to)))
 		return (1);
 	if (output_open(&out, j->j_to, j->j_flags) != 0)
 		return (1);
 	device = host_output_is_device(out);
-	error = make(j, host_output_file(out), device);
+	error = make(j, host_output_file(out), device, &written);
 	if (error == 0)
 		return (output_commit(out, j->j_to) != 0);
 	host_output_abort(out);
-	if (device)
+	if (device && written)
 		tell_unusable(j);
 	return (1);
 }

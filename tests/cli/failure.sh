@@ -168,6 +168,34 @@ expect_err '^imgtool: place\.vhd: unusable now'
 # Its header comes last: nothing takes it for a complete image.
 run_rc 2 imgtool check -f vhd place.vhd
 
+t_begin "a device is written in place, and called unusable after a signal"
+head -c 8M /dev/zero | tr '\0' '\377' >device.raw
+if loop=$(losetup -f --show device.raw 2>/dev/null); then
+	at_exit "losetup -d $loop"
+	run_ok imgtool convert disk.raw "$loop"
+	cmp -n 5242880 disk.raw "$loop" || fail "the disk differs"
+	[ "$(tail -c 3145728 "$loop" | tr -d '\377' | wc -c)" -eq 0 ] ||
+	    fail "what is behind the disk was changed"
+	run_ok imgtool convert -O vhd disk.raw "$loop"
+	run_ok imgtool check -f vhd "$loop"
+	run_ok imgtool compare disk.raw "$loop"
+	run_rc 1 imgtool convert -O vhd -o nonsense=1 disk.raw "$loop"
+	one_line "$loop: .*nonsense"
+	run_ok imgtool compare disk.raw "$loop"
+	run_rc 1 imgtool convert "$loop" device.raw
+	one_line 'device\.raw: source and destination are the same'
+	for fmt in raw vhd; do
+		run_ok imgtool convert -O vhd disk.raw "$loop"
+		interrupted TERM "$IMGTOOL" convert -O $fmt --size 6M - "$loop"
+		[ $status -eq 143 ] || fail "status $status"
+		expect_err "^imgtool: .*: interrupted\$"
+		expect_err "^imgtool: $loop: unusable now"
+		[ "$(wc -l <"$ERR")" -eq 2 ] || fail "$(cat "$ERR")"
+	done
+	# The last was to be a VHD, and its header comes last.
+	run_rc 2 imgtool check -f vhd "$loop"
+fi
+
 t_begin "a source that cannot be read leaves no trace, and its row"
 prepare
 run_ok ./mkimage "$TOP/testdata/vhd/bad-VHD-52-cut.recipe" bad.vhd
