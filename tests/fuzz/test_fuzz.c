@@ -216,6 +216,7 @@ one_case(int writing)
 		write_some(vhd);
 	OK(env.e_now == 0 && env.e_late == 0);
 	OK(env.e_peak <= BUDGET + sizeof(struct img));
+	OK(m.m_past == 0);
 	OK(m.m_calls[MEM_READ] + m.m_calls[MEM_WRITE] < MAXCALLS);
 	mem_reset(&m);
 }

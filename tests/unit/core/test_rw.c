@@ -217,6 +217,11 @@ a_packed_unit_that_failed_is_not_kept(void **state)
 	fx.fx_mem[0].m_fail[MEM_READ] = 1;
 	assert_int_equal(img_read(fx.fx_img[0], buf, U, U), EIO);
 	expect_disk(fx.fx_img[0], "pp");
+	/* Half unpacked, over what was there before. */
+	assert_int_equal(img_read(fx.fx_img[0], buf, U, 0), 0);
+	fake_of(fx.fx_img[0])->k_off[1] = fx.fx_mem[0].m_len - 10;
+	assert_int_equal(img_read(fx.fx_img[0], buf, U, U), EIO);
+	expect_disk(fx.fx_img[0], "p");
 	finish(&fx);
 }
 
@@ -235,6 +240,7 @@ a_packed_unit_may_end_with_the_file(void **state)
 	fake_of(fx.fx_img[0])->k_off[0] = fx.fx_mem[0].m_len;
 	assert_int_equal(img_read(fx.fx_img[0], buf, U, 0), EIO);
 	assert_int_equal(fake_of(fx.fx_img[0])->k_unpacks, 1);
+	assert_int_equal(fx.fx_mem[0].m_past, 0);
 	finish(&fx);
 }
 

@@ -123,8 +123,10 @@ op_read(struct img_file *f, void *buf, uint32_t len, uint64_t off)
 	error = enter(m, MEM_READ);
 	if (error != 0)
 		return (error);
-	if (!img_inside(off, len, m->m_len))
+	if (!img_inside(off, len, m->m_len)) {
+		m->m_past++;
 		return (EIO);
+	}
 	m->m_rbytes += len;
 	load(m, off, buf, len);
 	return (0);

@@ -54,6 +54,7 @@ struct mem {
 
 	uint64_t m_calls[MEM_NOPS];
 	uint64_t m_rbytes, m_wbytes; /* read and written in all */
+	uint64_t m_past;             /* reads past the end */
 	uint64_t m_fail[MEM_NOPS];   /* fail the n-th call from 1 on, 0: none */
 	int m_forever;               /* ... and all that follow */
 	int m_half;            /* half of a write happens before it fails */

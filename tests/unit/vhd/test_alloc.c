@@ -312,6 +312,22 @@ a_full_file_system_leaves_the_old_end(void **state)
 }
 
 static void
+a_footer_that_may_not_be_there_ends_all_writing(void **state)
+{
+	struct fx fx;
+
+	(void)state;
+	start(&fx, NULL, 0);
+	fx.fx_mem.m_fail[MEM_BARRIER] = 1;
+	assert_int_equal(img_write(fx.fx_im, "x", 1, 0), EIO);
+	assert_int_equal(img_write(fx.fx_im, "x", 1, 0), EIO);
+	expect_log(&fx, "W6656+512");
+	assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), EIO);
+	expect_log(&fx, "");
+	fx_done(&fx);
+}
+
+static void
 blocks_start_where_an_entry_can_name_them(void **state)
 {
 	struct fx fx;
@@ -427,6 +443,8 @@ main(void)
 		cmocka_unit_test(a_search_for_space_that_failed_is_made_again),
 		cmocka_unit_test(a_full_device_says_so_and_stays_sound),
 		cmocka_unit_test(a_full_file_system_leaves_the_old_end),
+		cmocka_unit_test(
+		    a_footer_that_may_not_be_there_ends_all_writing),
 		cmocka_unit_test(blocks_start_where_an_entry_can_name_them),
 		cmocka_unit_test(a_bad_entry_is_never_written_through),
 		cmocka_unit_test(a_footer_of_511_bytes_becomes_a_whole_one),

@@ -258,6 +258,8 @@ a_bat_that_is_too_short_loses_what_it_does_not_reach(void **state)
 	assert_int_equal(fi->fi_voff, 5 * BLOCK);
 	assert_int_equal(fi->fi_vlen, 3 * BLOCK);
 	expect(&fx, 0, 8 * BLOCK, IMG_ZERO, 5 * BLOCK, IMG_NOWHERE);
+	/* The padding of the table is no entry. */
+	expect(&fx, BLOCK, 7 * BLOCK, IMG_ZERO, 4 * BLOCK, IMG_NOWHERE);
 	assert_int_equal(img_map(fx.fx_im, 5 * BLOCK, 3 * BLOCK, &e), 0);
 	assert_int_equal(e.e_type, IMG_BAD);
 	assert_int_equal(e.e_row, IMG_VHD_BAT_SHORT);
