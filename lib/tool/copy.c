@@ -235,16 +235,15 @@ copy_step(struct copy *co, uint64_t voff, uint64_t *len)
 static int
 copy_all(struct copy *co)
 {
-	uint64_t len, voff, tail = img_size(co->co_dst) - co->co_size;
+	uint64_t len, voff;
 	int error;
 
 	for (voff = 0; voff < co->co_size; voff += len)
 		if ((error = copy_step(co, voff, &len)) != 0)
 			return (error);
 	/* However short, zeros at the end need not be there. */
-	co->co_run += tail;
 	co->co_known = 1;
-	if ((error = settle(co, co->co_size + tail)) != 0)
+	if ((error = settle(co, co->co_size)) != 0)
 		return (error);
 	return (tell(co, co->co_size));
 }
