@@ -88,7 +88,7 @@ HELP_SRC = \
 	tests/crash/guest.c tests/crash/subject.c tests/crash/replay.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
-PROG_SRC =
+PROG_SRC = tests/interop/cost.c
 
 MAN = man/imgtool.1 man/imgtool-check.7 man/img.3 man/img_format.9
 
