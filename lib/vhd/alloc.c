@@ -28,6 +28,15 @@
 
 enum { P_INDEX, P_OFF, P_NEW }; /* c_priv: block, its offset, is it new */
 
+/* The end of tapdisk's batmap, header and a bit for each entry, or 0. */
+static uint64_t
+batmap_end(const struct vhd *v)
+{
+	if (!vhd_has_batmap(v))
+		return (0);
+	return (vhd_batmap_off(v) + VHD_BATMAP + v->v_nentries / 8 + 1);
+}
+
 /* Where the next block goes. */
 static int
 find_next(struct img *im)
@@ -49,6 +58,8 @@ find_next(struct img *im)
 	for (i = 0; i < v->v_nareas; i++)
 		if (v->v_area[i].a_off + v->v_area[i].a_len > end)
 			end = v->v_area[i].a_off + v->v_area[i].a_len;
+	if (end < batmap_end(v))
+		end = batmap_end(v);
 	v->v_next = img_roundup(end, IMG_SECTOR);
 	return (0);
 }

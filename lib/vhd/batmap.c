@@ -8,24 +8,7 @@
 
 #include "vhd/tool.h"
 
-#define TAP_BATMAP 0x00010002u /* the first tapdisk that always has one */
 #define BATMAP_VERSION 0x00010002u
-
-static uint64_t
-header_off(const struct vhd *v)
-{
-	return (img_roundup(v->v_bat_off + vhd_bat_bytes(v->v_nentries),
-	    IMG_SECTOR));
-}
-
-static int
-expects_batmap(const struct vhd *v)
-{
-	static const uint8_t tap[4] = { 't', 'a', 'p', 0 };
-
-	return (memcmp(v->v_footer + VHD_F_APP, tap, 4) == 0 &&
-	    img_be32(v->v_footer + VHD_F_APP_VERSION) >= TAP_BATMAP);
-}
 
 static int
 read_header(struct img *im, uint8_t *b, uint64_t off)
@@ -59,9 +42,9 @@ vhd_batmap(struct img *im, struct vhd_area *area)
 	struct vhd_area map;
 	int error;
 
-	area->a_off = header_off(v);
+	area->a_off = vhd_batmap_off(v);
 	area->a_len = 0;
-	if (!expects_batmap(v))
+	if (!vhd_has_batmap(v))
 		return (0);
 	error = read_header(im, b, area->a_off);
 	if (error != 0)

@@ -76,6 +76,7 @@
 
 /* The batmap of tapdisk, right behind the BAT */
 #define VHD_BATMAP 512u
+#define VHD_TAP_BATMAP 0x00010002u /* creator version that always has one */
 #define VHD_B_COOKIE "tdbatmap"
 #define VHD_B_OFF 8
 #define VHD_B_NSECTORS 16

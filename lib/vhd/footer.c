@@ -22,8 +22,8 @@ vhd_set_sum(uint8_t *p, uint32_t len, uint32_t sum_off)
 	img_put_be32(p + sum_off, vhd_sum(p, len, sum_off));
 }
 
-static int
-is_tapdisk(const uint8_t *f)
+int
+vhd_is_tapdisk(const uint8_t *f)
 {
 	return (memcmp(f + VHD_F_APP, "tap", 4) == 0);
 }
@@ -41,7 +41,8 @@ vhd_footer_state(const uint8_t *f)
 	if (sum == img_be32(f + VHD_F_SUM))
 		return (VHD_F_GOOD);
 	/* Early tapdisk set the hidden byte without a new checksum. */
-	if (is_tapdisk(f) && sum + f[VHD_F_HIDDEN] == img_be32(f + VHD_F_SUM))
+	if (vhd_is_tapdisk(f) &&
+	    sum + f[VHD_F_HIDDEN] == img_be32(f + VHD_F_SUM))
 		return (VHD_F_GOOD);
 	return (VHD_F_BAD);
 }
@@ -113,7 +114,7 @@ check_rest(struct img *im, const uint8_t *f, uint64_t off)
 	else if (f[VHD_F_SAVED] != 0)
 		img_raise_num(im, IMG_VHD_SAVED_ODD, off + VHD_F_SAVED,
 		    IMG_WANT_MAX, f[VHD_F_SAVED], 1);
-	if (is_tapdisk(f) && f[VHD_F_HIDDEN] == 1) {
+	if (vhd_is_tapdisk(f) && f[VHD_F_HIDDEN] == 1) {
 		img_raise(im, IMG_VHD_HIDDEN, off + VHD_F_HIDDEN);
 		i++;
 	}

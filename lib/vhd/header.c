@@ -189,6 +189,20 @@ check_bat(struct img *im, const uint8_t *h)
 	return (0);
 }
 
+int
+vhd_has_batmap(const struct vhd *v)
+{
+	return (vhd_is_tapdisk(v->v_footer) &&
+	    img_be32(v->v_footer + VHD_F_APP_VERSION) >= VHD_TAP_BATMAP);
+}
+
+uint64_t
+vhd_batmap_off(const struct vhd *v)
+{
+	return (img_roundup(v->v_bat_off + vhd_bat_bytes(v->v_nentries),
+	    IMG_SECTOR));
+}
+
 /* An image without parent has nothing in the parent's fields. */
 static void
 check_no_parent(struct img *im, const uint8_t *h)
@@ -275,7 +289,6 @@ decode_name(const uint8_t *p, char *out)
 static void
 check_parent(struct img *im, const uint8_t *h)
 {
-	static const uint8_t tapdisk[4] = { 't', 'a', 'p', 0 };
 	struct vhd *v = vhd(im);
 	struct img_finding fi;
 	const uint8_t *l;
@@ -289,9 +302,8 @@ check_parent(struct img *im, const uint8_t *h)
 	}
 	if (img_is_zero(h + VHD_H_PARENT_UUID, 16))
 		img_raise(im,
-		    memcmp(v->v_footer + VHD_F_APP, tapdisk, 4) == 0 ?
-			IMG_VHD_PARENT_RAW :
-			IMG_VHD_PARENT_UUID,
+		    vhd_is_tapdisk(v->v_footer) ? IMG_VHD_PARENT_RAW :
+						  IMG_VHD_PARENT_UUID,
 		    v->v_header_off + VHD_H_PARENT_UUID);
 	memset(&fi, 0, sizeof(fi));
 	fi.fi_row = IMG_VHD_DIFFERENCING;

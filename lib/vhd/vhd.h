@@ -52,6 +52,7 @@ struct vhd {
 uint32_t vhd_sum(const uint8_t *, uint32_t len, uint32_t sum_off);
 void vhd_set_sum(uint8_t *, uint32_t len, uint32_t sum_off);
 enum vhd_footer_state vhd_footer_state(const uint8_t *);
+int vhd_is_tapdisk(const uint8_t *footer); /* by its creator */
 /* Raise the rows of the fields; EFTYPE where they allow nothing. */
 int vhd_footer_check(struct img *, const uint8_t *, uint64_t off);
 
@@ -70,6 +71,9 @@ uint64_t vhd_end_offset(uint64_t len, uint32_t *avail);
 int vhd_header(struct img *);
 /* 0 where the bytes at off are a header with a right checksum, or ENXIO. */
 int vhd_header_good(struct img *, uint64_t off);
+/* tapdisk's batmap: is there one, and where its header must be. */
+int vhd_has_batmap(const struct vhd *);
+uint64_t vhd_batmap_off(const struct vhd *);
 /* Is the parent's name little-endian by mistake? */
 int vhd_name_swapped(const uint8_t *name);
 /* Bytes reserved for a parent locator's data, 0 where the field is invalid. */
