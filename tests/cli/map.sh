@@ -184,6 +184,18 @@ field 'map(select(has("bad")) | .start)[0]' 6299648
 run_ok imgtool map bad.vhd
 expect_out ' bad +VHD-52 bad\.vhd$'
 
+t_begin "blocks that are bad for the same reason are one run"
+cp "$TOP/testdata/vhd/good-aligned.recipe" .
+cat >bad.recipe <<END
+from	good-aligned
+be32	1536+4*1 = 0x00100000
+be32	1536+4*2 = 0x00200000
+END
+run_ok ./mkimage bad.recipe bad.vhd
+run_ok imgtool map --output=json bad.vhd
+field '[.[] | select(.bad == "VHD-51") | [.start, .length]]' \
+    '[[2097152,4194304]]'
+
 t_begin "-f wins"
 run_ok imgtool map -f raw --output=json dyn.vhd
 same_as_qemu dyn.vhd raw
