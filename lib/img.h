@@ -333,7 +333,7 @@ struct img_checked {
 	uint64_t ch_units;      /* units of allocation the disk has ... */
 	uint64_t ch_allocated;  /* ... and those that have space */
 	uint64_t ch_fragmented; /* of these, not right behind the one before */
-	uint64_t ch_end;        /* bytes of the file that are in use */
+	uint64_t ch_end;        /* where what is in use of the file ends */
 };
 
 /*
@@ -409,7 +409,7 @@ struct img_compared {
 	int cm_equal;
 	int cm_error_in; /* with an error: 0 in the first, 1 in the second */
 	/* IMG_NOWHERE where it does not apply: */
-	uint64_t cm_voff;  /* the first byte that differs */
+	uint64_t cm_voff;  /* the first byte that differs; or cannot be read */
 	uint64_t cm_extra; /* sizes differ: the longer one's tail starts here */
 };
 

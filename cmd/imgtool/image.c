@@ -198,16 +198,18 @@ image_close(struct image *i)
 	return (error != 0 ? error : error2);
 }
 
-void
+int
 image_drop(struct image *i)
 {
+	int begun = 0;
 	unsigned n;
 
 	if (i->i_img != NULL)
-		img_abandon(i->i_img);
+		begun = img_abandon(i->i_img);
 	for (n = 0; n < IMAGE_WARNINGS; n++)
 		forget(&i->i_warn[n]);
 	forget(&i->i_limit);
 	i->i_img = NULL;
 	i->i_file = NULL;
+	return (begun);
 }

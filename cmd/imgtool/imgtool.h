@@ -196,8 +196,11 @@ void image_complain(struct image *, int error, uint64_t voff);
 /* Close the image, and the file with it; an error is told and returned. */
 int image_end(struct image *);
 int image_close(struct image *);
-/* Take the image from under a failed job: nothing is told. */
-void image_drop(struct image *);
+/*
+ * Take the image from under a failed job: nothing is told.  1 where a fresh
+ * one had been written to.
+ */
+int image_drop(struct image *);
 
 /* ------------------------------------------------------------------------
  * output.c: results.  What goes wrong is told.

@@ -22,9 +22,12 @@ tell_copy(struct job *j, const struct img_copy *cp, int error)
 		image_complain(&j->j_src, error, cp->cp_bad_voff);
 }
 
-/* Fill an image that is open for writing, and close it. */
+/*
+ * Fill an image that is open for writing, and close it.  *begun says, after
+ * an error, whether old contents are gone.
+ */
 static int
-fill(struct job *j, struct image *dst, int inplace)
+fill(struct job *j, struct image *dst, int inplace, int *begun)
 {
 	struct img_copy cp = { .cp_sparse = j->j_sparse,
 		.cp_flags = inplace ? IMG_COPY_INPLACE : 0 };
@@ -39,9 +42,23 @@ fill(struct job *j, struct image *dst, int inplace)
 		if (error != 0)
 			tell_copy(j, &cp, error);
 	}
+	*begun = 1;
 	if (error == 0)
 		return (image_end(dst));
-	image_drop(dst);
+	*begun = image_drop(dst);
+	return (error);
+}
+
+/* Old data would be left where the source ends within a sector. */
+static int
+zero_tail(struct image *dst, uint64_t from, uint64_t to)
+{
+	int error = img_zero(dst->i_img, from, to - from);
+
+	if (error != 0) {
+		complain_errno(dst->i_name, error);
+		image_drop(dst);
+	}
 	return (error);
 }
 
@@ -51,7 +68,7 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 {
 	uint64_t size = j->j_size;
 	struct image dst;
-	int error;
+	int begun, error;
 
 	*written = 1;
 	/* Raw alone needs no size beforehand. */
@@ -69,8 +86,10 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 	if (error == 0)
 		error = image_open_file(&dst, j->j_to, file, j->j_outfmt,
 		    IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE);
+	if (error == 0 && inplace && size != j->j_size)
+		error = zero_tail(&dst, j->j_size, size);
 	if (error == 0)
-		error = fill(j, &dst, inplace);
+		error = fill(j, &dst, inplace, &begun);
 	return (error);
 }
 
@@ -133,7 +152,7 @@ transfer_old(struct job *j)
 {
 	struct img_file *file;
 	struct image dst;
-	int status = 1;
+	int begun, status = 1;
 
 	if (file_open(&file, j->j_to, IMG_HOST_RDWR) != 0)
 		return (1);
@@ -141,8 +160,8 @@ transfer_old(struct job *j)
 	    fits(j, file) &&
 	    image_open_file(&dst, j->j_to, file, j->j_outfmt,
 		IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE) == 0) {
-		status = fill(j, &dst, 1) != 0;
-		if (status != 0)
+		status = fill(j, &dst, 1, &begun) != 0;
+		if (status != 0 && begun)
 			tell_unusable(j);
 	}
 	img_host_close(file);

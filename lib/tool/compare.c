@@ -148,8 +148,10 @@ compare_all(struct compare *co)
 	int error;
 
 	for (voff = 0; voff < co->co_size; voff += len) {
-		if ((error = compare_step(co, voff, &len, &same)) != 0)
+		if ((error = compare_step(co, voff, &len, &same)) != 0) {
+			co->co_res->cm_voff = voff;
 			return (error);
+		}
 		if (same < len) {
 			co->co_res->cm_voff = voff + same;
 			return (0);

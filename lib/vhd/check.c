@@ -128,6 +128,8 @@ check_owners(struct img *im, struct owners *ow)
 	ow->ow_ch->ch_end = metadata_end(v, IMG_NOWHERE);
 	if (ow->ow_ch->ch_end < ow->ow_cursor)
 		ow->ow_ch->ch_end = ow->ow_cursor;
+	if (v->v_endfooter != IMG_NOWHERE)
+		ow->ow_ch->ch_end = v->v_endfooter + VHD_FOOTER;
 	return (0);
 }
 
@@ -225,7 +227,7 @@ vhd_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 
 	check_times(im, now);
 	if (v->v_type == VHD_FIXED) {
-		ch->ch_end = img_min(v->v_endfooter, im->im_eof[0]);
+		ch->ch_end = v->v_endfooter + VHD_FOOTER;
 		return (0);
 	}
 	memset(&ow, 0, sizeof(ow));
