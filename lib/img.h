@@ -13,10 +13,14 @@
  *	ENOTSUP	valid, but this library does not do it
  *	EFTYPE	the bytes of the image break its format; a finding says how
  *	EROFS	the image, or what is wrong with it, does not allow writing
- *	EFBIG	larger than the format or the caller's budget allows
- *	EIO, ENOMEM, ENOSPC, EINTR as everywhere
+ *	EFBIG	larger than the format allows
+ *	ENOMEM	no memory, or the caller's budget does not allow it
+ *	EIO, ENOSPC, EINTR as everywhere
  * Results are written only on success.  The library never prints, exits or
  * opens a path by itself; whoever opens closes, whoever allocates frees.
+ *
+ * One handle is used by one thread at a time.  Only the bytes of extents and
+ * of claims may be moved by several at once, by the caller's own means.
  *
  * Units are in the names: voff is a byte offset on the virtual disk, off a
  * byte offset in a host file, sec a count of 512 byte sectors.
@@ -182,7 +186,7 @@ struct img_env {
 struct img;
 struct img_format;
 
-#define IMG_RDWR 1u   /* else nothing is ever written */
+#define IMG_RDWR 1u   /* else nothing is ever written; implies VERIFY */
 #define IMG_VERIFY 2u /* run stage VERIFY too before the call returns */
 /*
  * Nobody else needs this file until it is complete: no barriers, and the
@@ -217,10 +221,10 @@ const char *img_format_alias(const struct img_format *);
 
 /*
  * Open the image in a host file, which stays the caller's and must outlive
- * the handle.  All memory that the handle will ever use is allocated here,
- * within the budget.  EFTYPE when a row was raised that allows nothing; the
- * reporter has it.  With IMG_RDWR, EROFS when a row forbids writing; with
- * IMG_VERIFY as well, that covers rows of the table entries.
+ * the handle.  All memory that the handle uses for reading and writing is
+ * allocated here, within the budget.  EFTYPE when a row was raised that allows
+ * nothing; the reporter has it.  With IMG_RDWR, EROFS when a row forbids
+ * writing.
  */
 int img_open(struct img **, const struct img_env *, struct img_file *,
     const struct img_args *);
@@ -280,10 +284,10 @@ int img_flush(struct img *);
  * The two steps of a write, for callers that move the bytes themselves.
  * img_begin says where at most len bytes at voff may be written and fills
  * what surrounds them in a fresh unit; after writing, img_end makes them
- * visible (ok) or gives the space up (not ok; then it cannot fail).  A few
- * claims may be open at once, no two in one unit.
+ * visible (ok) or gives the space up (not ok; then it cannot fail).  Every
+ * claim ends with img_end.  A few may be open at once, no two in one unit.
  */
-#define IMG_CLAIM_FRESH 1u  /* needs img_end */
+#define IMG_CLAIM_FRESH 1u  /* f_map does not show it before img_end */
 #define IMG_CLAIM_ZEROED 2u /* new space that reads as zeros already */
 
 struct img_claim {
@@ -337,7 +341,8 @@ struct img_checked {
 };
 
 /*
- * Stage CHECK on a handle opened with IMG_VERIFY.  now, in seconds since
+ * Stage CHECK on a handle opened with IMG_VERIFY, else EINVAL; allocates within
+ * the handle's budget, and frees.  now, in seconds since
  * 1970, is what time stamps are held against.  Findings go to the handle's
  * reporter; 0 says that the check ran, not that the image is sound.
  */
@@ -383,7 +388,10 @@ struct img_create {
 /* The options that img_create takes for a format, ended by a NULL name. */
 const struct img_opt *img_create_opts(const struct img_format *);
 
-/* Write an empty image of cr_size bytes into an empty file or a device. */
+/*
+ * Write an empty image of cr_size bytes into an empty file or a device.  It
+ * is not durable before the caller's fo_barrier.
+ */
 int img_create(const struct img_env *, struct img_file *,
     const struct img_format *, struct img_create *);
 

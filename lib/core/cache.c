@@ -124,6 +124,8 @@ img_cache_flush(struct img *im)
 {
 	int cls, error;
 
+	if (im->im_latched) /* nothing may lead to what was lost */
+		return (EIO);
 	error = img_io_barrier(im);
 	for (cls = 0; cls < IMG_NCLASSES && error == 0; cls++) {
 		error = write_class(im, (enum img_class)cls);

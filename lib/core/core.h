@@ -71,8 +71,8 @@ struct img {
 
 /*
  * A format.  It answers where bytes live and makes ranges writable; it never
- * touches guest data.  Methods that do not apply are NULL.  All but f_map
- * and f_unpack of one handle are called by one thread at a time.
+ * touches guest data.  Methods that do not apply are NULL.  All but
+ * f_unpack of one handle are called by one thread at a time.
  */
 struct img_format {
 	const char *f_name;  /* ours, lower case */

@@ -98,7 +98,7 @@ parse(struct img *im, const struct img_args *a)
 		error = equip_packed(im);
 	if (error == 0 && im->im_allows == IMG_ALLOW_NOTHING)
 		error = EFTYPE;
-	if (error == 0 && (im->im_flags & IMG_VERIFY) &&
+	if (error == 0 && (im->im_flags & (IMG_VERIFY | IMG_RDWR)) &&
 	    im->im_fmt->f_verify != NULL)
 		error = im->im_fmt->f_verify(im);
 	if (error == 0 && (im->im_flags & IMG_RDWR) &&

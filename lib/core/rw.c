@@ -249,14 +249,28 @@ writable(const struct img *im)
 	return (0);
 }
 
-/* The first write to a fresh file takes its header away. */
+/*
+ * The first write to a fresh file takes its header away, and the one barrier
+ * before the end sees to it that no data is there before the header is gone.
+ */
 static int
 take_header(struct img *im)
 {
+	int error;
+
 	if (!(im->im_flags & IMG_FRESH) || im->im_begun)
 		return (0);
 	im->im_begun = 1;
-	return (im->im_fmt->f_fresh == NULL ? 0 : im->im_fmt->f_fresh(im));
+	if (im->im_fmt->f_fresh == NULL)
+		return (0);
+	im->im_flags &= ~IMG_FRESH;
+	error = im->im_fmt->f_fresh(im);
+	if (error == 0)
+		error = img_io_barrier(im);
+	im->im_flags |= IMG_FRESH;
+	if (error != 0)
+		im->im_latched = 1;
+	return (error);
 }
 
 int
@@ -270,6 +284,7 @@ img_begin(struct img *im, uint64_t voff, uint64_t len, struct img_claim *c)
 	if (error != 0)
 		return (error);
 	memset(c, 0, sizeof(*c));
+	im->im_packoff = IMG_NOWHERE; /* its place may be given away */
 	error = take_header(im);
 	if (error == 0)
 		error = im->im_fmt->f_begin(im, voff, len, c);

@@ -31,6 +31,8 @@ static const struct {
 	{ FROM_END | 512, 8, "conectix", "VHD" },
 	{ FROM_END | 511, 8, "conectix", "VHD" },
 	{ 0, 8, "conectix", "VHD" },
+	{ FROM_END | 512, 8, "v_poison", "VHD (disabled)" },
+	{ 0, 8, "v_poison", "VHD (disabled)" },
 	{ 0, 8, "vhdxfile", "VHDX" },
 	{ 0, 4, "KDMV", "VMDK" },
 	{ 0, 21, "# Disk DescriptorFile", "VMDK" },

@@ -31,6 +31,8 @@ img_info(struct img *im, img_info_fn *fn, void *arg)
 int
 img_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 {
+	if (!(im->im_flags & (IMG_VERIFY | IMG_RDWR)))
+		return (EINVAL);
 	memset(ch, 0, sizeof(*ch));
 	return (tool_of(im->im_fmt)->t_check(im, flags, now, ch));
 }

@@ -102,6 +102,10 @@ take_space(struct img *im, uint64_t *offp)
 		return (error);
 	off = v->v_next;
 	end = off + vhd_stride(v);
+	if (vhd_over_metadata(v, off)) { /* opening did not allow it */
+		im->im_latched = 1;
+		return (EIO);
+	}
 	if (off / IMG_SECTOR > SEC_MAX)
 		return (ENOSPC);
 	if (f->f_flags & IMG_FILE_FIXED) {

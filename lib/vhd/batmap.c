@@ -26,10 +26,11 @@ map_place(const struct img *im, const uint8_t *b, struct vhd_area *map)
 {
 	uint64_t off = img_be64(b + VHD_B_OFF);
 	uint64_t len = (uint64_t)img_be32(b + VHD_B_NSECTORS) * IMG_SECTOR;
+	uint64_t most = img_roundup(vhd(im)->v_nentries / 8 + 1, IMG_SECTOR);
 
 	map->a_off = off;
 	map->a_len = 0;
-	if (img_inside(off, len, im->im_eof[0]) &&
+	if (img_inside(off, len, im->im_eof[0]) && len <= most &&
 	    len >= (vhd(im)->v_nblocks + 7) / 8 && off % IMG_SECTOR == 0)
 		map->a_len = len;
 }

@@ -2,8 +2,8 @@
 
 /*
  * Stage CHECK of VHD: who owns the space of the file, what leaks, time
- * stamps, padding.  The BAT is read twice more, data and bitmaps only with
- * IMG_DEEP.
+ * stamps, padding.  Of tables only the BAT is looked at, again and through
+ * the cache; data and bitmaps only with IMG_DEEP.
  */
 
 #include "vhd/tool.h"
@@ -110,9 +110,10 @@ check_owners(struct img *im, struct owners *ow)
 	 * Where entries are damaged, the blocks they lost would look like
 	 * leaks: those rows say enough.
 	 */
-	ow->ow_leaks = im->im_allows > IMG_ALLOW_MAP ||
-	    im->im_why.fi_row == IMG_VHD_DIFFERENCING ||
-	    im->im_why.fi_row == IMG_VHD_PARENT_RAW;
+	ow->ow_leaks = !v->v_damaged &&
+	    (im->im_allows > IMG_ALLOW_MAP ||
+		im->im_why.fi_row == IMG_VHD_DIFFERENCING ||
+		im->im_why.fi_row == IMG_VHD_PARENT_RAW);
 	error = vhd_sorted(im, own_block, ow);
 	if (error != 0)
 		return (error);
@@ -133,15 +134,15 @@ check_owners(struct img *im, struct owners *ow)
 	return (0);
 }
 
-/* Blocks, and those that do not follow the one before them. */
-static int
-count_blocks(struct img *im, struct img_checked *ch)
+int
+vhd_count_blocks(struct img *im, struct img_checked *ch)
 {
 	struct vhd *v = vhd(im);
 	uint32_t i, sec, prev = VHD_ABSENT;
 	uint64_t n = img_min(v->v_nblocks, v->v_nentries);
 	int error;
 
+	memset(ch, 0, sizeof(*ch));
 	ch->ch_units = v->v_nblocks;
 	for (i = 0; i < n; i++) {
 		error = vhd_bat_get(im, i, &sec);
@@ -233,7 +234,7 @@ vhd_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 	memset(&ow, 0, sizeof(ow));
 	ow.ow_ch = ch;
 	check_room(im);
-	error = count_blocks(im, ch);
+	error = vhd_count_blocks(im, ch);
 	if (error == 0)
 		error = check_padding(im);
 	if (error == 0)

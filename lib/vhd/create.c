@@ -255,8 +255,12 @@ plan_size(struct plan *pl)
 		return (0);
 	pl->pl_nentries = (uint32_t)((size + pl->pl_block - 1) / pl->pl_block);
 	stride = pl->pl_block + img_roundup(pl->pl_block / 4096, IMG_SECTOR);
-	last = BAT_OFF + vhd_bat_bytes(pl->pl_nentries) +
-	    (pl->pl_nentries - 1) * stride;
+	last = BAT_OFF + vhd_bat_bytes(pl->pl_nentries);
+	if ((pl->pl_file->f_flags & IMG_FILE_FIXED) &&
+	    !img_inside(last, VHD_FOOTER, pl->pl_len))
+		return (img_create_error(pl->pl_cr, ENOSPC,
+		    "device is too small for the block table", NULL));
+	last += (pl->pl_nentries - 1) * stride;
 	if (last / IMG_SECTOR >= VHD_ABSENT)
 		return (refuse(pl,
 		    "block_size is too small for a disk of this size", NULL));

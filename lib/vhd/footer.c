@@ -91,7 +91,9 @@ check_geometry(struct img *im, const uint8_t *f, uint64_t off)
 	uint32_t want = vhd_geometry(size);
 	enum img_row row;
 
-	if (want >> 16 == 0 || chs == want)
+	uint64_t nsec = vhd_chs_sectors(chs);
+
+	if (chs == want || (want >> 16 == 0 && nsec <= size / IMG_SECTOR))
 		return;
 	if (vhd_chs_sectors(chs) == 0)
 		row = IMG_VHD_CHS_ZERO;

@@ -232,7 +232,8 @@ place_locator(struct img *im, uint32_t i, const uint8_t *l)
 		len = img_be32(l + VHD_L_LENGTH);
 	if (!img_inside(off, len, end))
 		row = IMG_VHD_LOC_PLACE;
-	for (k = 0; k < v->v_nareas && row == IMG_ROW_NONE; k++)
+	/* Two locators may well share their data. */
+	for (k = 0; k < VHD_AREA_LOCATORS && row == IMG_ROW_NONE; k++)
 		if (img_overlap(off, len, v->v_area[k].a_off,
 			v->v_area[k].a_len))
 			row = k == VHD_AREA_BAT ? IMG_VHD_BAT_OVERLAP_LOC :
@@ -260,28 +261,45 @@ vhd_name_swapped(const uint8_t *p)
 	return (i > 0);
 }
 
-/* UTF-16 of either order as UTF-8; a lone surrogate is encoded as it is. */
+static uint8_t *
+put_utf8(uint8_t *o, uint32_t c)
+{
+	if (c < 0x80) {
+		*o++ = (uint8_t)c;
+		return (o);
+	}
+	if (c < 0x800)
+		*o++ = (uint8_t)(0xc0 | c >> 6);
+	else if (c < 0x10000)
+		*o++ = (uint8_t)(0xe0 | c >> 12);
+	else {
+		*o++ = (uint8_t)(0xf0 | c >> 18);
+		*o++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+	}
+	if (c >= 0x800)
+		*o++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+	*o++ = (uint8_t)(0x80 | (c & 0x3f));
+	return (o);
+}
+
+/* UTF-16 of either order as UTF-8; a lone surrogate becomes U+FFFD. */
 static void
 decode_name(const uint8_t *p, char *out)
 {
-	uint32_t i, c, le = (uint32_t)vhd_name_swapped(p);
+	uint32_t i, c, low, swapped = (uint32_t)vhd_name_swapped(p);
 	uint8_t *o = (uint8_t *)out;
 
 	for (i = 0; i < VHD_H_PARENT_NAME_LEN; i += 2) {
-		c = le ? img_be16(p + i) >> 8 | (uint32_t)p[i + 1] << 8 :
-			 img_be16(p + i);
+		c = swapped ? p[i] : img_be16(p + i);
 		if (c == 0)
 			break;
-		if (c < 0x80)
-			*o++ = (uint8_t)c;
-		else if (c < 0x800) {
-			*o++ = (uint8_t)(0xc0 | c >> 6);
-			*o++ = (uint8_t)(0x80 | (c & 0x3f));
-		} else {
-			*o++ = (uint8_t)(0xe0 | c >> 12);
-			*o++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-			*o++ = (uint8_t)(0x80 | (c & 0x3f));
-		}
+		low = i + 2 < VHD_H_PARENT_NAME_LEN ? img_be16(p + i + 2) : 0;
+		if (c >> 10 == 0xd800 >> 10 && low >> 10 == 0xdc00 >> 10) {
+			c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
+			i += 2;
+		} else if (c >> 11 == 0xd800 >> 11)
+			c = 0xfffd;
+		o = put_utf8(o, c);
 	}
 	*o = '\0';
 }
@@ -322,7 +340,8 @@ read_header(struct img *im)
 
 	v->v_header_off = off;
 	if (off < VHD_FOOTER || off % IMG_SECTOR != 0 ||
-	    !img_inside(off, VHD_HEADER, im->im_eof[0])) {
+	    !img_inside(off, VHD_HEADER,
+		img_min(im->im_eof[0], v->v_endfooter))) {
 		img_raise_num(im, IMG_VHD_DATA_OFFSET,
 		    v->v_infooter + VHD_F_DATA_OFF, IMG_WANT_ANY, off, 0);
 		return (EFTYPE);

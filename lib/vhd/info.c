@@ -128,24 +128,6 @@ tell_footer(struct teller *t, const struct vhd *v)
 		tell(t, "footer-copy", IMG_K_STR, 0, state_name(v->v_copy));
 }
 
-static int
-count_blocks(struct img *im, uint64_t *np)
-{
-	struct vhd *v = vhd(im);
-	uint64_t i, n = 0;
-	uint32_t sec;
-	int error;
-
-	for (i = 0; i < v->v_nblocks && i < v->v_nentries; i++) {
-		error = vhd_bat_get(im, (uint32_t)i, &sec);
-		if (error != 0)
-			return (error);
-		n += sec != VHD_ABSENT;
-	}
-	*np = n;
-	return (0);
-}
-
 static void
 tell_parent(struct teller *t, const struct vhd *v)
 {
@@ -163,7 +145,7 @@ vhd_info(struct img *im, img_info_fn *fn, void *arg)
 {
 	struct vhd *v = vhd(im);
 	struct teller t;
-	uint64_t n;
+	struct img_checked ch;
 	int error;
 
 	t.t_fn = fn;
@@ -172,7 +154,7 @@ vhd_info(struct img *im, img_info_fn *fn, void *arg)
 	tell_footer(&t, v);
 	if (v->v_type == VHD_FIXED)
 		return (t.t_error);
-	error = count_blocks(im, &n);
+	error = vhd_count_blocks(im, &ch);
 	if (error != 0)
 		return (error);
 	tell_version(&t, "header-version",
@@ -186,7 +168,7 @@ vhd_info(struct img *im, img_info_fn *fn, void *arg)
 	tell(&t, "bat-entries", IMG_K_NUM, v->v_nentries, NULL);
 	tell(&t, "block-size", IMG_K_BYTES, v->v_block, NULL);
 	tell(&t, "blocks", IMG_K_NUM, v->v_nblocks, NULL);
-	tell(&t, "allocated-blocks", IMG_K_NUM, n, NULL);
+	tell(&t, "allocated-blocks", IMG_K_NUM, ch.ch_allocated, NULL);
 	if (v->v_type == VHD_DIFFERENCING)
 		tell_parent(&t, v);
 	return (t.t_error);

@@ -145,10 +145,10 @@ check_text(struct img *im, const uint8_t *l, enum encoding enc)
 	const uint8_t *name = v->v_header + VHD_H_PARENT_NAME;
 	int error, wide = enc == UTF16;
 
-	if (enc == UNKNOWN || enc == ALIAS || len > TEXT_MAX ||
+	if (enc == UNKNOWN || enc == ALIAS || len == 0 || len > TEXT_MAX ||
 	    !has_place(v, off) || !img_inside(off, len, im->im_eof[0]))
 		return (0);
-	error = len == 0 ? 0 : img_io_read(im, 0, im->im_buf, len, off);
+	error = img_io_read(im, 0, im->im_buf, len, off);
 	if (error != 0)
 		return (error);
 	if (!is_text(im->im_buf, len, wide) ||
@@ -166,6 +166,7 @@ static void
 check_fields(struct img *im, const uint8_t *l, uint64_t at)
 {
 	uint32_t len = img_be32(l + VHD_L_LENGTH);
+	uint32_t raw = img_be32(l + VHD_L_SPACE);
 	uint64_t space = vhd_locator_space(l);
 
 	if (encoding_of(img_be32(l + VHD_L_CODE)) == UNKNOWN)
@@ -174,7 +175,7 @@ check_fields(struct img *im, const uint8_t *l, uint64_t at)
 	if (img_be32(l + VHD_L_RESERVED) != 0)
 		img_raise_num(im, IMG_VHD_LOC_RESERVED, at + VHD_L_RESERVED,
 		    IMG_WANT_EQ, img_be32(l + VHD_L_RESERVED), 0);
-	if (space == 0 || len > space)
+	if (len > space || (raw >= IMG_SECTOR && raw % IMG_SECTOR != 0))
 		img_raise_num(im, IMG_VHD_LOC_SPACE, at + VHD_L_SPACE,
 		    IMG_WANT_MIN, img_be32(l + VHD_L_SPACE), len);
 }

@@ -46,6 +46,18 @@ vhd_bitmap_slice(struct img *im, uint64_t off, uint32_t sec,
 	    (uint32_t)img_min(IMG_SLICE, v->v_bitmap - start), slp));
 }
 
+int
+vhd_over_metadata(const struct vhd *v, uint64_t off)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->v_nareas; i++)
+		if (img_overlap(off, vhd_stride(v), v->v_area[i].a_off,
+			v->v_area[i].a_len))
+			return (1);
+	return (0);
+}
+
 enum img_row
 vhd_judge(const struct img *im, uint32_t sec, uint64_t *usable)
 {
@@ -53,15 +65,12 @@ vhd_judge(const struct img *im, uint32_t sec, uint64_t *usable)
 	uint64_t start = (uint64_t)sec * IMG_SECTOR;
 	uint64_t data = start + v->v_bitmap, stop = im->im_eof[0];
 	enum img_row row = IMG_ROW_NONE;
-	uint32_t i;
 
 	*usable = 0;
 	if (start >= stop)
 		return (IMG_VHD_BAT_RANGE);
-	for (i = 0; i < v->v_nareas; i++)
-		if (img_overlap(start, vhd_stride(v), v->v_area[i].a_off,
-			v->v_area[i].a_len))
-			return (IMG_VHD_BLOCK_META);
+	if (vhd_over_metadata(v, start))
+		return (IMG_VHD_BLOCK_META);
 	if (data + v->v_block > stop)
 		row = IMG_VHD_BLOCK_CUT;
 	else if (data + v->v_block > v->v_endfooter)

@@ -42,6 +42,18 @@ is_sound(const uint8_t *f)
 	    type_of(f) <= VHD_DIFFERENCING);
 }
 
+/* Disabled on purpose: the same, but for the cookie. */
+static int
+was_sound(uint8_t *f)
+{
+	if (vhd_footer_state(f) != VHD_F_POISONED)
+		return (0);
+	if (vhd_sum(f, VHD_FOOTER, VHD_F_SUM) == img_be32(f + VHD_F_SUM))
+		return (1);
+	memcpy(f, VHD_COOKIE, 8);
+	return (is_sound(f));
+}
+
 static int
 read_end(struct img *im, uint8_t *f, uint64_t *off)
 {
@@ -72,7 +84,7 @@ vhd_probe(struct img *im)
 	error = read_end(im, f, &off);
 	if (error != 0)
 		return (error);
-	if (is_sound(f))
+	if (is_sound(f) || was_sound(f))
 		return (0);
 	error = read_copy(im, f);
 	if (error == 0 && (!is_sound(f) || type_of(f) == VHD_FIXED))
@@ -176,6 +188,10 @@ good_end(struct img *im, const struct found *fo)
 	v->v_endfooter = fo->fo_endoff;
 	if (v->v_type != VHD_DYNAMIC && v->v_type != VHD_DIFFERENCING)
 		return (0);
+	if (v->v_copy == VHD_F_POISONED) {
+		img_raise(im, IMG_VHD_POISON, 0);
+		return (EFTYPE);
+	}
 	if (v->v_copy == VHD_F_GOOD)
 		compare(im, fo);
 	else
@@ -229,9 +245,9 @@ no_footer(struct img *im, const struct found *fo)
 		img_raise(im, IMG_VHD_FIXED_TRAILING, off);
 		v->v_endfooter = off;
 		v->v_end = VHD_F_GOOD;
-		error = img_io_read(im, 0, v->v_footer, VHD_FOOTER, off);
-		use(v, v->v_footer, off);
-		return (error);
+		v->v_infooter = off;
+		v->v_type = VHD_FIXED;
+		return (img_io_read(im, 0, v->v_footer, VHD_FOOTER, off));
 	}
 	if (error != ENXIO)
 		return (error);
@@ -249,6 +265,14 @@ no_footer(struct img *im, const struct found *fo)
 	else
 		img_raise(im, IMG_VHD_NO_FOOTER, fo->fo_endoff);
 	return (EFTYPE);
+}
+
+/* Damaged, but still the footer of a fixed image: offset 0 is the guest's. */
+static int
+closes_fixed(const uint8_t *f)
+{
+	return (type_of(f) == VHD_FIXED &&
+	    img_be64(f + VHD_F_DATA_OFF) == UINT64_MAX);
 }
 
 int
@@ -277,6 +301,12 @@ vhd_place(struct img *im)
 	v->v_copy = vhd_footer_state(fo.fo_copy);
 	if (v->v_end == VHD_F_GOOD)
 		return (good_end(im, &fo));
+	if (v->v_end == VHD_F_BAD && closes_fixed(end)) {
+		img_raise_num(im, IMG_VHD_FIXED_SUM, fo.fo_endoff, IMG_WANT_EQ,
+		    img_be32(end + VHD_F_SUM),
+		    vhd_sum(end, VHD_FOOTER, VHD_F_SUM));
+		return (EFTYPE);
+	}
 	if (v->v_end == VHD_F_POISONED) {
 		img_raise(im, IMG_VHD_POISON, fo.fo_endoff);
 		return (EFTYPE);

@@ -17,6 +17,8 @@ int vhd_create(const struct img_env *, struct img_file *, struct img_create *);
 int vhd_info(struct img *, img_info_fn *, void *arg);
 /* check.c */
 int vhd_check(struct img *, unsigned flags, int64_t now, struct img_checked *);
+/* Blocks, those with space, and those not right behind the one before. */
+int vhd_count_blocks(struct img *, struct img_checked *);
 /* deep.c: sector bitmaps and the data under them. */
 int vhd_check_deep(struct img *, const struct vhd_area *batmap);
 /* locator.c: the entries of a differencing image and what they name. */

@@ -9,7 +9,7 @@
 
 #include "vhd/vhd.h"
 
-#define HEAP_MAX (1u << 20) /* entries; 8 MiB */
+#define HEAP_MAX (1u << 22) /* entries; 32 MiB */
 
 typedef int entry_fn(struct img *, void *, uint32_t sec, uint32_t index);
 
@@ -163,8 +163,9 @@ vhd_sorted(struct img *im, vhd_visit_fn *fn, void *arg)
 	memset(&h, 0, sizeof(h));
 	if (v->v_type == VHD_FIXED || v->v_nentries == 0)
 		return (0);
+	/* Nearly all that is left: only this is allocated now. */
 	h.h_max = (uint32_t)img_min(img_min(v->v_nentries, HEAP_MAX),
-	    im->im_budget / 16);
+	    (im->im_budget - im->im_budget / 16) / 8);
 	error = img_alloc(im, (uint64_t)h.h_max * 8, &h.h_key);
 	if (error != 0)
 		return (error);
@@ -223,6 +224,8 @@ verify_entry(struct img *im, void *arg, uint32_t sec, uint32_t index)
 	row = vhd_judge(im, sec, &usable);
 	end = (row == IMG_VHD_BLOCK_FOOTER ? v->v_endfooter : im->im_eof[0]) /
 	    IMG_SECTOR;
+	if (row != IMG_ROW_NONE)
+		v->v_damaged = 1;
 	if (row == IMG_VHD_BLOCK_META)
 		raise_entry(im, row, index, 0, IMG_WANT_ANY, sec, 0);
 	else if (row != IMG_ROW_NONE)
@@ -244,12 +247,14 @@ verify_neighbour(struct img *im, void *arg, uint32_t sec, uint32_t index)
 
 	if (index >= vhd(im)->v_nblocks) /* row 58 says enough */
 		return (0);
-	if (ve->ve_any && sec - ve->ve_prev < stride)
-		raise_entry(im,
-		    sec == ve->ve_prev ? IMG_VHD_BAT_OVERLAP :
-					 IMG_VHD_BLOCK_OVERLAP,
-		    index, 0, sec == ve->ve_prev ? IMG_WANT_ANY : IMG_WANT_MIN,
+	if (ve->ve_any && sec == ve->ve_prev)
+		raise_entry(im, IMG_VHD_BAT_OVERLAP, index, 0, IMG_WANT_ANY,
+		    sec, 0);
+	else if (ve->ve_any && sec - ve->ve_prev < stride)
+		raise_entry(im, IMG_VHD_BLOCK_OVERLAP, index, 0, IMG_WANT_MIN,
 		    sec, (uint64_t)ve->ve_prev + stride);
+	if (ve->ve_any && sec - ve->ve_prev < stride)
+		vhd(im)->v_damaged = 1;
 	ve->ve_any = 1;
 	ve->ve_prev = sec;
 	return (0);

@@ -33,6 +33,7 @@ struct vhd {
 	uint64_t v_endfooter;         /* its place, IMG_NOWHERE if none */
 	enum vhd_footer_state v_end;  /* states as found, for info */
 	enum vhd_footer_state v_copy;
+	int v_damaged;   /* VERIFY found an entry that cannot be */
 	int v_sum_ok;    /* the dynamic header's checksum */
 	uint32_t v_type; /* VHD_FIXED, ... */
 	uint64_t v_header_off;
@@ -106,6 +107,8 @@ int vhd_bat_slice(struct img *, uint32_t index, struct img_slice **,
 /* The slice of the sector bitmap of the block at off that holds a sector. */
 int vhd_bitmap_slice(struct img *, uint64_t off, uint32_t sec,
     struct img_slice **, uint32_t *bit);
+/* Would a block at off lie over metadata? */
+int vhd_over_metadata(const struct vhd *, uint64_t off);
 /* Which row an entry breaks, IMG_ROW_NONE if none; *usable data bytes. */
 enum img_row vhd_judge(const struct img *, uint32_t sec, uint64_t *usable);
 /* In the block at off, from byte in on: a run of set or of clear bits. */

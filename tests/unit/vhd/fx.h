@@ -45,6 +45,22 @@ fx_open(struct fx *fx, uint32_t flags)
 	    &fx->fx_sink));
 }
 
+/* The same with a table cache of n slices, so that tables are read again. */
+static inline int
+fx_open_slices(struct fx *fx, uint32_t flags, uint32_t n)
+{
+	struct img_args a;
+
+	memset(&a, 0, sizeof(a));
+	a.a_format = &img_vhd;
+	a.a_flags = flags;
+	a.a_slices = n;
+	a.a_report = mem_report;
+	a.a_arg = &fx->fx_sink;
+	fx->fx_sink.s_n = 0;
+	return (mem_open_args(&fx->fx_im, &fx->fx_env, &fx->fx_mem, &a));
+}
+
 /* Open, abandon, and say how it went: the findings are in fx_sink. */
 static inline int
 fx_try(struct fx *fx, uint32_t flags)
