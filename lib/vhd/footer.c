@@ -93,7 +93,8 @@ check_geometry(struct img *im, const uint8_t *f, uint64_t off)
 
 	uint64_t nsec = vhd_chs_sectors(chs);
 
-	if (chs == want || (want >> 16 == 0 && nsec <= size / IMG_SECTOR))
+	if (size == 0 || chs == want ||
+	    (want >> 16 == 0 && nsec <= size / IMG_SECTOR))
 		return;
 	if (vhd_chs_sectors(chs) == 0)
 		row = IMG_VHD_CHS_ZERO;

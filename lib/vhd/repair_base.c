@@ -76,7 +76,11 @@ base_good(struct vhd_repair *r)
 {
 	const uint8_t *f = r->r_end;
 
-	if (is_dynamic(f) && r->r_copystate == VHD_F_GOOD &&
+	if (is_dynamic(f) && r->r_copystate == VHD_F_POISONED) {
+		/* Somebody's wish, which only -r all overrides. */
+		r->r_guessed = r->r_lossy;
+		r->r_locked = !r->r_lossy;
+	} else if (is_dynamic(f) && r->r_copystate == VHD_F_GOOD &&
 	    differ(f, r->r_copy)) {
 		if (!r->r_lossy)
 			r->r_locked = 1;
@@ -112,6 +116,13 @@ base_guess(struct vhd_repair *r)
 	if (!r->r_lossy)
 		return (ENXIO);
 	r->r_guessed = 1;
+	if (vhd_repair_has(r, IMG_VHD_FIXED_SUM)) {
+		/* What is at offset 0 is the guest's. */
+		use(r, r->r_end, cur);
+		if (!is_plausible(r, r->r_end))
+			make_fixed(r);
+		return (0);
+	}
 	if (r->r_copystate == VHD_F_GOOD && is_dynamic(r->r_copy))
 		return (use(r, r->r_copy, cur));
 	if (end && is_plausible(r, r->r_end))
@@ -119,11 +130,6 @@ base_guess(struct vhd_repair *r)
 	if (r->r_copystate != VHD_F_MISSING && is_dynamic(r->r_copy) &&
 	    is_plausible(r, r->r_copy))
 		return (use(r, r->r_copy, cur));
-	if (end && vhd_repair_has(r, IMG_VHD_FIXED_SUM)) {
-		use(r, r->r_end, cur);
-		make_fixed(r);
-		return (0);
-	}
 	return (ENXIO);
 }
 
@@ -154,7 +160,7 @@ vhd_repair_base(struct vhd_repair *r)
 	uint32_t avail;
 	int error;
 
-	if (r->r_len < VHD_FOOTER - 1)
+	if (r->r_len < VHD_FOOTER)
 		return (ENXIO);
 	r->r_endoff = vhd_end_offset(r->r_len, &avail);
 	error = vhd_repair_read(r, r->r_end, avail, r->r_endoff);
@@ -167,6 +173,8 @@ vhd_repair_base(struct vhd_repair *r)
 	r->r_copystate = vhd_footer_state(r->r_copy);
 	if (r->r_endstate == VHD_F_GOOD)
 		return (base_good(r));
+	if (vhd_repair_has(r, IMG_VHD_FIXED_SUM))
+		return (base_guess(r));
 	if (r->r_endstate != VHD_F_POISONED && r->r_copystate == VHD_F_GOOD &&
 	    is_dynamic(r->r_copy))
 		return (use(r, r->r_copy,
