@@ -114,6 +114,17 @@ imgtool convert -O raw file.vhd - >back.raw || fail "to a file"
 same_bytes disk.raw back.raw
 [ "$(kib back.raw)" -le $(($(kib disk.raw) + 1024)) ] || fail "no holes"
 
+t_begin "zeros at the end of the disk are there in a file and in a pipe"
+cp disk.raw zeros.raw
+truncate -s $((SIZE + 3 * 1048576 + 512)) zeros.raw
+run_ok imgtool convert -f raw -O vhd zeros.raw zeros.vhd
+imgtool convert -O raw zeros.vhd - >back.raw || fail "to a file"
+same_bytes zeros.raw back.raw
+imgtool convert -O raw zeros.vhd - | cmp - zeros.raw || fail "to a pipe"
+# shellcheck disable=SC2002
+cat zeros.raw | imgtool convert -f raw -O raw - back.raw || fail "raw to raw"
+same_bytes zeros.raw back.raw
+
 t_begin "one file of the file system changes inside the VHD, and only that"
 word=$(od -An -tx1 -j1080 -N2 disk.raw)
 [ "$word" = " 53 ef" ] || fail "no ext4 super block: $word"
