@@ -118,7 +118,7 @@ at_exit unloop
 old dev.img $SIZE
 if [ "$(id -u)" -ne 0 ] || ! command -v losetup >/dev/null 2>&1 ||
     ! loop dev.img; then
-	echo "no loop devices: $(cat losetup.log 2>&1), the rest is not tested"
+	echo "no loop devices: $(cat losetup.log 2>/dev/null) the rest is not tested"
 	exit 0
 fi
 
