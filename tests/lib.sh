@@ -175,6 +175,28 @@ expect_no_err()
 	t_expect_no "$ERR" "$1"
 }
 
+# one_line TEXT: all that the last command complained of is one line, which
+# begins with this after the program's name.
+one_line()
+{
+	[ "$(wc -l <"$ERR")" -eq 1 ] && expect_err "^imgtool: $1" ||
+	    fail "not one line: $(cat "$ERR")"
+}
+
+# field FILTER VALUE: in the JSON that the last command printed.
+field()
+{
+	got=$(jq -c "$1" "$OUT")
+	[ "$got" = "$2" ] || fail "$1 is $got, expected $2"
+}
+
+# ./mkimage, which makes images from the recipes of testdata.
+need_mkimage()
+{
+	${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage \
+	    "$TOP"/tests/corpus/*.c || exit 1
+}
+
 # same_bytes FILE FILE, differ FILE FILE
 same_bytes()
 {

@@ -8,12 +8,6 @@
 
 skip_unless qemu-img jq
 
-one_line()
-{
-	[ "$(wc -l <"$ERR")" -eq 1 ] && expect_err "^imgtool: $1" ||
-	    fail "not one line: $(cat "$ERR")"
-}
-
 COMMANDS='info check map convert compare create dd-read dd-write'
 truncate -s 64k a.raw
 

@@ -6,14 +6,7 @@
 . "$TOP/tests/lib.sh"
 
 skip_unless qemu-img
-${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage "$TOP"/tests/corpus/*.c ||
-    exit 1
-
-one_line()
-{
-	[ "$(wc -l <"$ERR")" -eq 1 ] && expect_err "^imgtool: $1" ||
-	    fail "not one line: $(cat "$ERR")"
-}
+need_mkimage
 
 # like_qemu [OPTION] A B: the same text and status.  qemu-img names the
 # sector that differs, we the byte.

@@ -7,18 +7,6 @@
 
 skip_unless qemu-img jq
 
-field()
-{
-	got=$(jq -c "$1" "$OUT")
-	[ "$got" = "$2" ] || fail "$1 is $got, expected $2"
-}
-
-one_line()
-{
-	[ "$(wc -l <"$ERR")" -eq 1 ] && expect_err "^imgtool: $1" ||
-	    fail "not one line: $(cat "$ERR")"
-}
-
 # qemu FILE FILTER: of what qemu-img info says, found out by itself.
 qemu()
 {

@@ -7,8 +7,7 @@
 . "$TOP/tests/lib.sh"
 
 skip_unless qemu-img jq
-${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage "$TOP"/tests/corpus/*.c ||
-    exit 1
+need_mkimage
 
 # agree FILE FMT: each field of qemu-img's object is in ours, the same.
 agree()
@@ -20,19 +19,6 @@ agree()
 	    $a[0] | del(.["format-specific"]) | to_entries | length >= 5 and
 	    all(.value == $b[0][.key])' >/dev/null ||
 	    fail "not as qemu-img has it: $(jq -c . want.json) $(jq -c . "$OUT")"
-}
-
-# field FILTER VALUE: of what the last command printed.
-field()
-{
-	got=$(jq -c "$1" "$OUT")
-	[ "$got" = "$2" ] || fail "$1 is $got, expected $2"
-}
-
-one_line()
-{
-	[ "$(wc -l <"$ERR")" -eq 1 ] && expect_err "^imgtool: $1" ||
-	    fail "not one line: $(cat "$ERR")"
 }
 
 # ------------------------------------------------------------------------

@@ -7,20 +7,7 @@
 . "$TOP/tests/lib.sh"
 
 skip_unless qemu-img qemu-io jq
-${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage "$TOP"/tests/corpus/*.c ||
-    exit 1
-
-field()
-{
-	got=$(jq -c "$1" "$OUT")
-	[ "$got" = "$2" ] || fail "$1 is $got, expected $2"
-}
-
-one_line()
-{
-	[ "$(wc -l <"$ERR")" -eq 1 ] && expect_err "^imgtool: $1" ||
-	    fail "not one line: $(cat "$ERR")"
-}
+need_mkimage
 
 # covers SIZE: the runs follow each other from 0 to the end, none empty, and
 # no two that could be one.
