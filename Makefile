@@ -40,8 +40,8 @@ CORE_SRC = \
 	lib/core/formats.c lib/core/io.c \
 	lib/raw/raw.c \
 	lib/vhd/geometry.c lib/vhd/footer.c lib/vhd/place.c \
-	lib/vhd/header.c lib/vhd/open.c lib/vhd/verify.c lib/vhd/map.c \
-	lib/vhd/alloc.c
+	lib/vhd/header.c lib/vhd/open.c lib/vhd/order.c lib/vhd/verify.c \
+	lib/vhd/map.c lib/vhd/alloc.c
 
 # In the library, for programs only.
 TOOL_SRC = \

@@ -120,16 +120,19 @@ int vhd_map(struct img *, uint64_t voff, uint64_t len, struct img_extent *);
 uint64_t vhd_block_range(const struct img *, uint64_t index, uint64_t in,
     uint64_t *voff);
 
-/* verify.c */
-int vhd_verify(struct img *);
-/*
- * Visit all entries whose blocks take space inside the file, in the order of
- * the file, equal ones by index; memory is bounded by the handle's budget.
- */
+/* order.c: entries that are in use, in the order of the BAT. */
 typedef int vhd_visit_fn(struct img *, void *arg, uint32_t sec, uint32_t index);
+int vhd_each_entry(struct img *, vhd_visit_fn *, void *arg);
+/*
+ * All whose blocks take space inside the file, in the order of the file, equal
+ * ones by index; memory is bounded by the handle's budget.
+ */
 int vhd_sorted(struct img *, vhd_visit_fn *, void *arg);
 /* Where the last of these blocks ends, 0 if there is none; no memory. */
 int vhd_last_end(struct img *, uint64_t *end);
+
+/* verify.c */
+int vhd_verify(struct img *);
 
 /* alloc.c */
 /* Take the header away from a fresh file. */

@@ -8,7 +8,7 @@
 #define NBLOCKS 3000u
 
 /* What img_open needs besides the memory for sorting. */
-#define ROOM (IMG_BOUNCE + 2 * (IMG_SLICE + 256) + sizeof(struct vhd) + 1024)
+#define ROOM (IMG_BOUNCE + 2 * (IMG_SLICE + 256) + sizeof(struct vhd) + 2048)
 
 static int
 open_within(struct fx *fx, uint64_t budget, uint32_t slices)
