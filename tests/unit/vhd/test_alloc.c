@@ -385,6 +385,28 @@ blocks_start_where_an_entry_can_name_them(void **state)
 	}
 }
 
+/* The next barrier would succeed, and lead to data that was lost. */
+static void
+a_latched_handle_writes_no_table_to_make_room(void **state)
+{
+	static const int blocks[] = { 0, 1100 };
+	struct fx fx;
+	uint64_t writes;
+	uint8_t byte;
+
+	(void)state;
+	fx_dynamic(&fx, 1200 * BLOCK, BLOCK, blocks, 2);
+	assert_int_equal(fx_open_slices(&fx, IMG_RDWR, 2), 0);
+	put(&fx, 5 * BLOCK, BLOCK);
+	fx.fx_mem.m_fail[MEM_BARRIER] = fx.fx_mem.m_calls[MEM_BARRIER] + 1;
+	assert_int_equal(img_flush(fx.fx_im), EIO);
+	writes = fx.fx_mem.m_calls[MEM_WRITE];
+	assert_int_equal(img_read(fx.fx_im, &byte, 1, 1150 * BLOCK), EIO);
+	assert_int_equal(fx.fx_mem.m_calls[MEM_WRITE], writes);
+	assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), EIO);
+	fx_done(&fx);
+}
+
 static void
 a_bad_entry_is_never_written_through(void **state)
 {
@@ -473,6 +495,7 @@ main(void)
 		cmocka_unit_test(
 		    a_footer_that_may_not_be_there_ends_all_writing),
 		cmocka_unit_test(blocks_start_where_an_entry_can_name_them),
+		cmocka_unit_test(a_latched_handle_writes_no_table_to_make_room),
 		cmocka_unit_test(a_bad_entry_is_never_written_through),
 		cmocka_unit_test(a_footer_of_511_bytes_becomes_a_whole_one),
 		cmocka_unit_test(a_fixed_disk_is_written_in_place),
