@@ -105,6 +105,7 @@ run(struct check *k)
 	k->k_nlist = 0;
 	k->k_unkept = 0;
 	k->k_total = 0;
+	memset(&k->k_checked, 0, sizeof(k->k_checked));
 	error = img_open(&im, img_host_env(), k->k_file, &a);
 	if (error != 0) {
 		/* A file that breaks its format has been checked. */
@@ -187,8 +188,6 @@ json_totals(const struct check *k)
 	json_num("leaks", k->k_count[IMG_SEV_LEAK]);
 	json_num("warnings", k->k_count[IMG_SEV_WARN]);
 	json_num("notes", k->k_count[IMG_SEV_NOTE]);
-	if (!k->k_total)
-		return;
 	json_num("total-clusters", t->ch_units);
 	json_num("allocated-clusters", t->ch_allocated);
 	json_num("fragmented-clusters", t->ch_fragmented);

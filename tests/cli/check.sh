@@ -102,6 +102,9 @@ expect_out '^fatal VHD-1'
 [ ! -s "$ERR" ] || fail "a message: $(cat "$ERR")"
 run_rc 2 imgtool check -f vhd --output=json short.vhd
 field '[.corruptions, ."check-errors", .findings[0].severity]' '[1,0,"fatal"]'
+# Counts never vanish.
+field '[."total-clusters", ."allocated-clusters", ."fragmented-clusters",
+    ."compressed-clusters", ."image-end-offset"]' '[0,0,0,0,0]'
 
 t_begin "raw images can be checked, too"
 truncate -s 1M a.raw
