@@ -435,6 +435,7 @@ const struct img_env *img_host_env(void);
 
 #define IMG_HOST_RDWR 1u
 #define IMG_HOST_CREATE 2u /* must not exist; mode 0666 less the umask */
+#define IMG_HOST_EXCL 4u   /* EBUSY for a block device in use, on Linux */
 
 /*
  * Open a regular file or a block or character disk device.  Nothing else is

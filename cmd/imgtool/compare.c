@@ -102,7 +102,7 @@ compare_main(int argc, char **argv)
 		return (NOT_OPENED);
 	status = NOT_OPENED;
 	if (image_open(&i[1], argv[1], fmt[1], 0, IMG_ALLOW_READ) == 0) {
-		progress_start("compare", progress);
+		progress_start("compare", progress && !quiet);
 		status = compare(i, strict, quiet);
 		image_close(&i[1]);
 	}

@@ -51,13 +51,12 @@ spool(struct job *j, struct img_file **file)
 	return (error);
 }
 
-/* Does raw output, or a stated size, let it be used as it comes? */
+/* Does raw output let it be used as it comes? */
 static int
 can_stream(const struct job *j)
 {
 	return (is_dash(j->j_to) ||
-	    (!j->j_over &&
-		(j->j_sized || j->j_outfmt == img_format_find("raw"))));
+	    (!j->j_over && j->j_outfmt == img_format_find("raw")));
 }
 
 static int
@@ -65,16 +64,15 @@ open_stdin(struct job *j)
 {
 	const struct img_format *raw = img_format_find("raw");
 	struct img_file *file;
-	uint64_t size;
 	int error, fd;
 
 	if (j->j_infmt != NULL && j->j_infmt != raw) {
 		complain(stdin_name, "only raw can be read from it");
 		return (1);
 	}
-	if (!input_is_file() && can_stream(j)) {
+	if (j->j_sized || (!input_is_file() && can_stream(j))) {
 		j->j_pipe = 1;
-		return (0);
+		return (j->j_sized && input_exceeds(j->j_size));
 	}
 	if (input_is_file()) {
 		fd = dup(STDIN_FILENO);
@@ -91,11 +89,7 @@ open_stdin(struct job *j)
 		img_host_close(file);
 		return (1);
 	}
-	size = img_size(j->j_src.i_img);
-	if (j->j_sized && size > j->j_size)
-		return (input_too_long(j->j_size) != 0);
-	if (!j->j_sized)
-		j->j_size = size;
+	j->j_size = img_size(j->j_src.i_img);
 	return (0);
 }
 
@@ -171,6 +165,10 @@ check_options(const struct job *j)
 		opts_wrong(c, "-n needs a destination that exists");
 	if (is_dash(j->j_to) && j->j_outfmt != img_format_find("raw"))
 		opts_wrong(c, "only raw can go to standard output");
+	if (j->j_outfmt != NULL && j->j_opts[0] != '\0' &&
+	    img_create_opts(j->j_outfmt)->o_name == NULL)
+		opts_wrong(c, "%s has no options",
+		    img_format_name(j->j_outfmt));
 	if (j->j_over && j->j_opts[0] != '\0')
 		opts_wrong(c, "-o is for a new image, and -n for an old one");
 	if (j->j_over && (j->j_flags & HOST_NOCLOBBER) != 0)

@@ -79,6 +79,10 @@ dd_read(const struct dd *d, struct image *i)
 	progress_start("dd-read", (d->d_status & DD_PROGRESS) != 0);
 	if (d->d_of != NULL)
 		return (copy_to_file(d, i, voff, len));
+	if (host_same_fd(i->i_file, STDOUT_FILENO)) {
+		complain("standard output", "image and output are the same");
+		return (1);
+	}
 	return (
 	    copy_to(d, i, voff, len, STDOUT_FILENO, "standard output") != 0);
 }

@@ -61,8 +61,8 @@ is_known_to_fit(const struct dd *d, struct image *i, const struct input *n)
 {
 	uint64_t voff = dd_bytes(d, d->d_skip), size = img_size(i->i_img);
 
-	if (d->d_if != NULL && host_same_path(i->i_file, d->d_if)) {
-		complain(d->d_if, "image and input are the same");
+	if (host_same_fd(i->i_file, n->n_fd)) {
+		complain(n->n_name, "image and input are the same");
 		return (0);
 	}
 	if (voff > size) {

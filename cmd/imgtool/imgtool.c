@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,12 +101,29 @@ die_of_signal(int sig)
 	return (128 + sig);
 }
 
+/*
+ * Where a standard descriptor is closed, the next file opened would get its
+ * number, and messages would go into an image.  Put something there that
+ * fails as a closed one does.
+ */
+static void
+guard_descriptors(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) == -1)
+			(void)open("/dev/null",
+			    fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct command *const *c;
 	int status;
 
+	guard_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		complain(NULL, "no command; see imgtool --help");

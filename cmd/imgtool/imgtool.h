@@ -266,5 +266,7 @@ int input_to_file(struct img_file *, const char *name, int sparse);
 int input_to_image(struct image *, uint64_t size, int sparse, int inplace);
 /* It is longer than --size says: EFBIG. */
 int input_too_long(uint64_t size);
+/* The same, as far as it is known beforehand: 1 and a complaint, or 0. */
+int input_exceeds(uint64_t size);
 
 #endif /* IMGTOOL_H */

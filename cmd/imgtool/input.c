@@ -43,6 +43,18 @@ input_too_long(uint64_t size)
 	return (EFBIG);
 }
 
+/* Is it known to be longer than that, before anything is read? */
+int
+input_exceeds(uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(STDIN_FILENO, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size <= size)
+		return (0);
+	return (input_too_long(size) != 0);
+}
+
 /* Where the input goes: one of the two. */
 struct target {
 	const char *t_name;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "convert.h"
@@ -103,8 +104,18 @@ static int
 is_same(const struct job *j, int same)
 {
 	if (same)
-		complain(j->j_to, "source and destination are the same");
+		complain(strcmp(j->j_to, "-") == 0 ? "standard output" :
+						     j->j_to,
+		    "source and destination are the same");
 	return (same);
+}
+
+/* Does the input come from this file?  It may be standard input. */
+static int
+is_input(const struct job *j, const struct img_file *file)
+{
+	return (j->j_pipe ? host_same_fd(file, STDIN_FILENO) :
+			    host_same_file(file, j->j_src.i_file));
 }
 
 int
@@ -118,6 +129,10 @@ transfer_new(struct job *j)
 	if (output_open(&out, j->j_to, j->j_flags) != 0)
 		return (1);
 	device = host_output_is_device(out);
+	if (device && is_same(j, is_input(j, host_output_file(out)))) {
+		host_output_abort(out);
+		return (1);
+	}
 	error = make(j, host_output_file(out), device, &written);
 	if (error == 0)
 		return (output_commit(out, j->j_to) != 0);
@@ -154,10 +169,11 @@ transfer_old(struct job *j)
 	struct image dst;
 	int begun, status = 1;
 
-	if (file_open(&file, j->j_to, IMG_HOST_RDWR) != 0)
+	if (file_open(&file, j->j_to,
+		IMG_HOST_RDWR |
+		    (j->j_flags & HOST_FORCE ? 0 : IMG_HOST_EXCL)) != 0)
 		return (1);
-	if (!is_same(j, host_same_file(j->j_src.i_file, file)) &&
-	    fits(j, file) &&
+	if (!is_same(j, is_input(j, file)) && fits(j, file) &&
 	    image_open_file(&dst, j->j_to, file, j->j_outfmt,
 		IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE) == 0) {
 		status = fill(j, &dst, 1, &begun) != 0;
@@ -197,6 +213,11 @@ transfer_stdout(struct job *j)
 
 	if (buf == NULL) {
 		complain_errno(NULL, ENOMEM);
+		return (1);
+	}
+	if (!j->j_pipe &&
+	    is_same(j, host_same_fd(j->j_src.i_file, STDOUT_FILENO))) {
+		free(buf);
 		return (1);
 	}
 	stream_init(&s, STDOUT_FILENO, "standard output", j->j_sparse != 0);

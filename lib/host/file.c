@@ -359,6 +359,10 @@ img_host_open(struct img_file **out, const char *path, unsigned flags)
 								 O_RDONLY;
 	if ((flags & IMG_HOST_CREATE) != 0)
 		fl |= O_CREAT | O_EXCL;
+#ifdef __linux__ /* elsewhere O_EXCL alone says nothing */
+	if ((flags & IMG_HOST_EXCL) != 0)
+		fl |= O_EXCL;
+#endif
 	if ((fd = open(path, fl, 0666)) == -1)
 		return (errno);
 	if ((error = img_host_fdopen(out, fd)) != 0) {
@@ -425,13 +429,19 @@ same(struct stat *a, int afd, struct stat *b, int bfd)
 }
 
 int
-host_same_file(const struct img_file *a, const struct img_file *b)
+host_same_fd(const struct img_file *a, int fd)
 {
 	struct stat sa, sb;
 
-	if (fstat(file_fd(a), &sa) == -1 || fstat(file_fd(b), &sb) == -1)
+	if (fstat(file_fd(a), &sa) == -1 || fstat(fd, &sb) == -1)
 		return (0);
-	return (same(&sa, file_fd(a), &sb, file_fd(b)));
+	return (same(&sa, file_fd(a), &sb, fd));
+}
+
+int
+host_same_file(const struct img_file *a, const struct img_file *b)
+{
+	return (host_same_fd(a, file_fd(b)));
 }
 
 int

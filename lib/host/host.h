@@ -72,6 +72,7 @@ int host_spool(struct img_file **, const char *dstpath, int infd, char *why,
  * Linux a loop device is the same as the file behind it.
  */
 int host_same_file(const struct img_file *, const struct img_file *);
+int host_same_fd(const struct img_file *, int fd);
 /* The same for a path, which need not exist; links are followed. */
 int host_same_path(const struct img_file *, const char *path);
 

@@ -141,7 +141,7 @@ host_output_open(struct host_output **outp, const char *path, unsigned flags,
 		    "neither a regular file nor a "
 		    "block device",
 		    EINVAL));
-	if (exists && S_ISREG(st.st_mode) && (flags & HOST_NOCLOBBER))
+	if (exists && (flags & HOST_NOCLOBBER))
 		return (EEXIST);
 	if ((out = calloc(1, sizeof(*out))) == NULL)
 		return (ENOMEM);

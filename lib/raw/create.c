@@ -20,7 +20,7 @@ raw_create(const struct img_env *env, struct img_file *f, struct img_create *cr)
 		return (error);
 	if (f->f_flags & IMG_FILE_FIXED) {
 		if (len < cr->cr_size)
-			return (img_create_error(cr, ENOSPC,
+			return (img_create_error(cr, EFBIG,
 			    "device is smaller than the image", NULL));
 		return (0);
 	}

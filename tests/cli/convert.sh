@@ -362,3 +362,33 @@ run_rc 1 imgtool convert -n disk.raw -
 one_line 'convert: -n'
 run_rc 1 imgtool convert -O qcow disk.raw out.raw
 one_line 'convert: qcow: unknown format'
+
+t_begin "an input shorter than --size is filled with zeros, wherever it goes"
+printf '%1000d' 7 >short
+cp short want
+truncate -s 1M want
+run_ok imgtool convert -q --size=1M - new.raw <short
+same_bytes want new.raw
+for how in pipe file; do
+	tr '\0' A <want >old.raw
+	if [ $how = pipe ]; then
+		# shellcheck disable=SC2002 # a pipe is what is meant
+		cat short | "$IMGTOOL" convert -n --size=1M - old.raw ||
+		    fail "status $?"
+	else
+		run_ok imgtool convert -n --size=1M - old.raw <short
+	fi
+	same_bytes want old.raw
+done
+"$IMGTOOL" convert --size=1M - - <short >out.raw || fail "status $?"
+same_bytes want out.raw
+rm -f new.raw
+run_rc 1 imgtool convert --size=10 - new.raw <short
+one_line 'standard input: longer than the 10 bytes'
+[ ! -e new.raw ] || fail "new.raw is there"
+
+t_begin "options for raw are refused wherever it goes"
+run_rc 1 imgtool convert -o subformat=fixed - new.raw <short
+one_line 'convert: raw has no options'
+run_rc 1 imgtool convert -o subformat=fixed short -
+one_line 'convert: raw has no options'

@@ -231,3 +231,25 @@ head -c 1 <out >/dev/null &
 run_rc 1 sh -c '"$IMGTOOL" convert disk.raw - >out'
 one_line 'standard output: Broken pipe'
 wait
+
+t_begin "a closed standard descriptor does no image harm"
+run_ok imgtool create -q -f vhd closed.vhd 4M
+cp closed.vhd was.vhd
+head -c 1024 /dev/urandom >in
+"$IMGTOOL" dd-write of=closed.vhd status=none <in 2>&- || fail "status $?"
+run_ok imgtool check closed.vhd
+cp was.vhd closed.vhd
+"$IMGTOOL" check -r safe closed.vhd >&- 2>"$ERR" && fail "it could print"
+one_line 'standard output: '
+same_bytes was.vhd closed.vhd
+
+t_begin "an image is never its own input or output, by redirection either"
+run_ok imgtool convert -O vhd disk.raw self.vhd
+cp self.vhd was.vhd
+"$IMGTOOL" convert self.vhd - 1<>self.vhd 2>"$ERR" && fail "it was"
+one_line 'standard output: source and destination are the same'
+"$IMGTOOL" dd-read if=self.vhd 1<>self.vhd 2>"$ERR" && fail "it was"
+one_line 'standard output: image and output are the same'
+"$IMGTOOL" dd-write of=self.vhd count=1 <self.vhd 2>"$ERR" && fail "it was"
+one_line 'standard input: image and input are the same'
+same_bytes was.vhd self.vhd
