@@ -281,9 +281,22 @@ if command -v mke2fs >/dev/null 2>&1; then
 	if mount "$dev" mnt 2>/dev/null; then
 		run_rc 1 imgtool convert -f raw -O raw disk.raw "$dev"
 		expect_err 'in use'
+		run_rc 1 imgtool convert -n -f raw disk.raw "$dev"
+		expect_err 'busy'
 		umount mnt
 	else
 		echo "cannot mount here"
 	fi
 	unloop
 fi
+
+t_begin "--no-clobber never writes to a device"
+words old 1048576 >dev.img
+cp dev.img want
+loop dev.img || fail "losetup"
+run_rc 1 imgtool convert --no-clobber -f raw want "$dev"
+expect_err 'exists already'
+run_rc 1 imgtool create --no-clobber "$dev" 512k
+expect_err 'exists already'
+unloop
+same_bytes dev.img want
