@@ -34,7 +34,7 @@ batmap_end(const struct vhd *v)
 {
 	if (!vhd_has_batmap(v))
 		return (0);
-	return (vhd_batmap_off(v) + VHD_BATMAP + v->v_nentries / 8 + 1);
+	return (vhd_batmap_off(v) + VHD_BATMAP + vhd_batmap_most(v));
 }
 
 /* Where the next block goes. */

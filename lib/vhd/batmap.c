@@ -20,18 +20,19 @@ read_header(struct img *im, uint8_t *b, uint64_t off)
 	return (img_io_read(im, 0, b, VHD_BATMAP, off));
 }
 
-/* The map's place as the header says, length 0 where that cannot be. */
+/* The map as the header says, right behind it; length 0 where that is not. */
 static void
 map_place(const struct img *im, const uint8_t *b, struct vhd_area *map)
 {
 	uint64_t off = img_be64(b + VHD_B_OFF);
 	uint64_t len = (uint64_t)img_be32(b + VHD_B_NSECTORS) * IMG_SECTOR;
-	uint64_t most = img_roundup(vhd(im)->v_nentries / 8 + 1, IMG_SECTOR);
 
 	map->a_off = off;
 	map->a_len = 0;
-	if (img_inside(off, len, im->im_eof[0]) && len <= most &&
-	    len >= (vhd(im)->v_nblocks + 7) / 8 && off % IMG_SECTOR == 0)
+	if (img_inside(off, len, im->im_eof[0]) &&
+	    len <= vhd_batmap_most(vhd(im)) &&
+	    len >= (vhd(im)->v_nblocks + 7) / 8 &&
+	    off == vhd_batmap_off(vhd(im)) + VHD_BATMAP)
 		map->a_len = len;
 }
 
@@ -52,8 +53,7 @@ vhd_batmap(struct img *im, struct vhd_area *area)
 		return (error);
 	area->a_len = VHD_BATMAP;
 	map_place(im, b, &map);
-	if (map.a_len != 0 && map.a_off == area->a_off + VHD_BATMAP)
-		area->a_len += map.a_len;
+	area->a_len += map.a_len;
 	return (0);
 }
 

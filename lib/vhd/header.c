@@ -203,6 +203,12 @@ vhd_batmap_off(const struct vhd *v)
 	    IMG_SECTOR));
 }
 
+uint64_t
+vhd_batmap_most(const struct vhd *v)
+{
+	return (img_roundup((uint64_t)v->v_nentries / 8 + 1, IMG_SECTOR));
+}
+
 /* An image without parent has nothing in the parent's fields. */
 static void
 check_no_parent(struct img *im, const uint8_t *h)
@@ -228,7 +234,8 @@ place_locator(struct img *im, uint32_t i, const uint8_t *l)
 
 	at = v->v_header_off + VHD_H_LOCATORS + i * VHD_LOCATOR + VHD_L_OFF;
 	end = v->v_endfooter != IMG_NOWHERE ? v->v_endfooter : im->im_eof[0];
-	if (len == 0) /* the field is row 76's; the data still counts */
+	/* Row 76 where they do not fit; the data counts all the same. */
+	if (len < img_be32(l + VHD_L_LENGTH))
 		len = img_be32(l + VHD_L_LENGTH);
 	if (!img_inside(off, len, end))
 		row = IMG_VHD_LOC_PLACE;

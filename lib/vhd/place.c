@@ -301,7 +301,10 @@ vhd_place(struct img *im)
 	v->v_copy = vhd_footer_state(fo.fo_copy);
 	if (v->v_end == VHD_F_GOOD)
 		return (good_end(im, &fo));
-	if (v->v_end == VHD_F_BAD && closes_fixed(end)) {
+	if (closes_fixed(end) &&
+	    (v->v_end == VHD_F_BAD ||
+		(v->v_copy == VHD_F_GOOD &&
+		    img_be64(end + VHD_F_SIZE) == fo.fo_endoff))) {
 		img_raise_num(im, IMG_VHD_FIXED_SUM, fo.fo_endoff, IMG_WANT_EQ,
 		    img_be32(end + VHD_F_SUM),
 		    vhd_sum(end, VHD_FOOTER, VHD_F_SUM));

@@ -7,8 +7,7 @@
  * a barrier after each:
  *
  *	1. the end footer, where the file grows; the copy at 0 before that, as
- *	   the old end footer becomes part of a block or of a gap; a header
- *	   that gets a new place before either
+ *	   the old end footer becomes part of a block or of a gap
  *	2. BAT entries that are cleared
  *	3. sector bitmaps, and copies of blocks into space that nothing uses
  *	4. BAT entries of the copied blocks; the BAT's padding; the batmap
@@ -67,6 +66,50 @@ try_step(struct vhd_repair *r, const struct vhd_step *st,
 	return (error == ENXIO ? 0 : error);
 }
 
+/* Rows that only say where a footer is: tables can be believed all the same. */
+static int
+is_of_footers(enum img_row row)
+{
+	return (row == IMG_VHD_STRAY || row == IMG_VHD_END_LOST ||
+	    row == IMG_VHD_END_SUM || row == IMG_VHD_COPY_LOST ||
+	    row == IMG_VHD_COPY_SUM || row == IMG_VHD_TRAILING ||
+	    row == IMG_VHD_FOOTER_UNALIGNED);
+}
+
+static int
+has_corrupt_tables(const struct vhd_repair *r)
+{
+	const struct img_finding *fi = r->r_rp->rp_find;
+	size_t i;
+
+	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
+		if (img_row(fi->fi_row)->r_severity >= IMG_SEV_CORRUPT &&
+		    !is_of_footers(fi->fi_row))
+			return (1);
+	return (0);
+}
+
+/*
+ * Steps for mere warnings that write where size, header or BAT say: they wait
+ * for a repair that finds those undisputed.
+ */
+static int
+must_wait(const struct vhd_repair *r, enum img_row row)
+{
+	switch (row) {
+	case IMG_VHD_PARENT_JUNK:
+	case IMG_VHD_BAT_SURPLUS:
+	case IMG_VHD_BAT_PADDING:
+	case IMG_VHD_BITS_NONE:
+	case IMG_VHD_BLOCK_ZERO:
+	case IMG_VHD_BATMAP:
+	case IMG_VHD_BATMAP_BIT:
+		return (has_corrupt_tables(r));
+	default:
+		return (0);
+	}
+}
+
 static int
 run_steps(struct vhd_repair *r, const struct vhd_step *st)
 {
@@ -75,7 +118,8 @@ run_steps(struct vhd_repair *r, const struct vhd_step *st)
 	int error = 0;
 
 	for (; st->st_row != IMG_ROW_NONE; st++) {
-		if (img_row(st->st_row)->r_fix > rp->rp_level)
+		if (img_row(st->st_row)->r_fix > rp->rp_level ||
+		    must_wait(r, st->st_row))
 			continue;
 		for (i = 0; i < rp->rp_nfind && error == 0; i++)
 			if (rp->rp_find[i].fi_row == st->st_row)

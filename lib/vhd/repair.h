@@ -54,10 +54,8 @@ struct vhd_repair {
 
 	uint8_t r_head[VHD_HEADER];
 	uint8_t r_oldhead[VHD_HEADER];
-	uint64_t r_headoff;    /* IMG_NOWHERE: there is none */
-	uint64_t r_oldheadoff; /* where it was, if it moves, and then ... */
-	uint64_t r_newend;     /* ... the end footer follows it; or 0 */
-	int r_headlocked;      /* its checksum is wrong and that stays */
+	uint64_t r_headoff; /* IMG_NOWHERE: there is none */
+	int r_headlocked;   /* its checksum is wrong and that stays */
 
 	/* What is to be done with the end of the file. */
 	int r_force;   /* write the end footer though nothing changes */

@@ -118,7 +118,7 @@ base_guess(struct vhd_repair *r)
 	r->r_guessed = 1;
 	if (vhd_repair_has(r, IMG_VHD_FIXED_SUM)) {
 		/* What is at offset 0 is the guest's. */
-		use(r, r->r_end, cur);
+		use(r, r->r_end, r->r_endoff);
 		if (!is_plausible(r, r->r_end))
 			make_fixed(r);
 		return (0);
@@ -154,6 +154,19 @@ base_earlier(struct vhd_repair *r)
 	return (ENXIO);
 }
 
+/*
+ * A footer with a wrong checksum is replaced where it is, unless that sector
+ * is a block's: then its cookie may be the guest's.
+ */
+static uint64_t
+damaged_end(const struct vhd_repair *r)
+{
+	if (r->r_endstate != VHD_F_BAD ||
+	    (!r->r_lossy && vhd_repair_has(r, IMG_VHD_BLOCK_FOOTER)))
+		return (IMG_NOWHERE);
+	return (r->r_endoff);
+}
+
 int
 vhd_repair_base(struct vhd_repair *r)
 {
@@ -177,8 +190,7 @@ vhd_repair_base(struct vhd_repair *r)
 		return (base_guess(r));
 	if (r->r_endstate != VHD_F_POISONED && r->r_copystate == VHD_F_GOOD &&
 	    is_dynamic(r->r_copy))
-		return (use(r, r->r_copy,
-		    r->r_endstate == VHD_F_BAD ? r->r_endoff : IMG_NOWHERE));
+		return (use(r, r->r_copy, damaged_end(r)));
 	error = base_earlier(r);
 	return (error == 0 ? 0 : base_guess(r));
 }

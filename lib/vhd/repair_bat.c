@@ -6,6 +6,8 @@
 
 #include "vhd/repair.h"
 
+#define MOVES_MAX (1u << 20) /* blocks in one list: 24 MiB */
+
 #define SEC_MAX 0xfffffffeu
 
 int
@@ -16,6 +18,8 @@ vhd_add_move(struct vhd_repair *r, struct vhd_moves *ms, uint64_t from,
 	struct vhd_move *p;
 	size_t max;
 
+	if (ms->ms_n >= MOVES_MAX) /* memory is bounded; so is patience */
+		return (EFBIG);
 	if (ms->ms_n == ms->ms_max) {
 		max = ms->ms_max == 0 ? 64 : ms->ms_max * 2;
 		p = max > SIZE_MAX / sizeof(*p) / 2 ?

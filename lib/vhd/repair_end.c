@@ -74,7 +74,7 @@ can_place(const struct vhd_repair *r)
 		return (0);
 	if (r->r_device)
 		return (r->r_need <= r->r_len - VHD_FOOTER);
-	return (r->r_need <= r->r_len || r->r_grow || r->r_newend != 0);
+	return (r->r_need <= r->r_len || r->r_grow || r->r_moves.ms_n > 0);
 }
 
 static int
@@ -108,7 +108,9 @@ step_unaligned(struct vhd_repair *r, const struct img_finding *fi,
 	if (r->r_locked || r->r_device || r->r_cur == IMG_NOWHERE ||
 	    r->r_cur % IMG_SECTOR == 0)
 		return (ENXIO);
-	/* Where the disk is cut too, its last bytes would become zeros. */
+	/* Where blocks or disk are cut too, their ends would become zeros. */
+	if (r->r_dynamic && !r->r_grow && r->r_need > r->r_cur)
+		return (ENXIO);
 	if (!r->r_dynamic && vhd_repair_size(r) > r->r_cur && !r->r_grow)
 		return (ENXIO);
 	r->r_realign = 1;
@@ -180,6 +182,10 @@ is_killed(const struct vhd_repair *r)
 
 	if (r->r_len % IMG_SECTOR != 0 || (c != 0xff && c != 0xc7))
 		return (0);
+	/* It has to be known where blocks and BAT end. */
+	if (r->r_headlocked || vhd_repair_has(r, IMG_VHD_HDR_SUM) ||
+	    vhd_repair_has(r, IMG_VHD_BAT_SHORT))
+		return (0);
 	for (i = 1; i < VHD_FOOTER; i++)
 		if (r->r_end[i] != c)
 			return (0);
@@ -214,8 +220,7 @@ vhd_plan_end(struct vhd_repair *r)
 		return;
 	}
 	if (r->r_cur == IMG_NOWHERE) {
-		if (!r->r_place && r->r_newend == 0 &&
-		    !(r->r_guessed && can_place(r)))
+		if (!r->r_place && !(r->r_guessed && can_place(r)))
 			return;
 		r->r_target = vhd_sectors_up(r->r_len);
 		if (r->r_device || (is_killed(r) && r->r_need <= r->r_endoff))
@@ -226,8 +231,7 @@ vhd_plan_end(struct vhd_repair *r)
 	}
 	if (r->r_realign)
 		r->r_target = vhd_sectors_up(r->r_cur);
-	if ((r->r_grow || r->r_newend != 0 ||
-		(r->r_moves.ms_n > 0 && !r->r_device)) &&
+	if ((r->r_grow || (r->r_moves.ms_n > 0 && !r->r_device)) &&
 	    r->r_need > r->r_target)
 		r->r_target = r->r_need;
 }

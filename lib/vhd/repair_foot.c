@@ -18,19 +18,22 @@ step_end_sum(struct vhd_repair *r, const struct img_finding *fi,
 {
 	(void)fi;
 	(void)fx;
-	return (r->r_endstate == VHD_F_BAD ? 0 : ENXIO);
+	return (
+	    r->r_endstate == VHD_F_BAD && r->r_cur != IMG_NOWHERE ? 0 : ENXIO);
 }
 
 static int
 step_copy(struct vhd_repair *r, const struct img_finding *fi,
     struct img_fixed *fx)
 {
+	uint64_t off = img_be64(r->r_foot + VHD_F_DATA_OFF);
+
 	(void)fi;
 	(void)fx;
-	return (!r->r_locked && is_dynamic(r) &&
-		    memcmp(r->r_foot, r->r_copy, VHD_FOOTER) != 0 ?
-		0 :
-		ENXIO);
+	/* Without a header behind it, sector 0 may be anybody's. */
+	if (r->r_locked || !is_dynamic(r) || !vhd_repair_header_at(r, off, 1))
+		return (ENXIO);
+	return (memcmp(r->r_foot, r->r_copy, VHD_FOOTER) != 0 ? 0 : ENXIO);
 }
 
 static int
@@ -110,27 +113,7 @@ step_mistyped(struct vhd_repair *r, const struct img_finding *fi,
 	return (0);
 }
 
-/*
- * The header is at the data offset, but not at a sector: it gets a new place
- * behind the end footer, as long as the copy is good until that one moved.
- */
-static int
-realign_header(struct vhd_repair *r, uint64_t was)
-{
-	uint8_t h[VHD_HEADER];
-
-	if (r->r_device || r->r_copystate != VHD_F_GOOD || was < VHD_FOOTER ||
-	    vhd_repair_read(r, h, sizeof(h), was) != 0 ||
-	    memcmp(h, VHD_H_COOKIE_TEXT, 8) != 0 ||
-	    vhd_sum(h, VHD_HEADER, VHD_H_SUM) != img_be32(h + VHD_H_SUM))
-		return (ENXIO);
-	r->r_oldheadoff = was;
-	r->r_newend = vhd_sectors_up(r->r_len) + VHD_HEADER;
-	img_put_be64(r->r_foot + VHD_F_DATA_OFF, r->r_newend - VHD_HEADER);
-	return (0);
-}
-
-/* Else, a header on a sector boundary in the first MiB. */
+/* A header on a sector boundary in the first MiB. */
 static int
 step_data_offset(struct vhd_repair *r, const struct img_finding *fi,
     struct img_fixed *fx)
@@ -139,12 +122,9 @@ step_data_offset(struct vhd_repair *r, const struct img_finding *fi,
 	uint64_t was = img_be64(r->r_foot + VHD_F_DATA_OFF);
 
 	(void)fi;
+	(void)fx;
 	if (r->r_locked || !is_dynamic(r) || vhd_repair_header_at(r, was, 0))
 		return (ENXIO);
-	if (was % IMG_SECTOR != 0 && realign_header(r, was) == 0) {
-		fx->fx_text = "move the header to a sector";
-		return (0);
-	}
 	for (off = VHD_FOOTER; off < end; off += IMG_SECTOR)
 		if (vhd_repair_header_at(r, off, 1)) {
 			img_put_be64(r->r_foot + VHD_F_DATA_OFF, off);

@@ -21,22 +21,20 @@ vhd_repair_header_at(struct vhd_repair *r, uint64_t off, int sum)
 int
 vhd_head_load(struct vhd_repair *r)
 {
-	uint64_t off = img_be64(r->r_foot + VHD_F_DATA_OFF), from = off;
+	uint64_t off = img_be64(r->r_foot + VHD_F_DATA_OFF);
 	int error;
 
-	if (r->r_newend != 0)
-		from = r->r_oldheadoff;
 	r->r_headoff = IMG_NOWHERE;
 	r->r_headlocked = 1;
 	if (!r->r_dynamic || off < VHD_FOOTER || off % IMG_SECTOR != 0 ||
-	    !img_inside(from, VHD_HEADER, r->r_len))
+	    !img_inside(off, VHD_HEADER, r->r_len))
 		return (0);
-	error = vhd_repair_read(r, r->r_head, VHD_HEADER, from);
+	error = vhd_repair_read(r, r->r_head, VHD_HEADER, off);
 	if (error != 0)
 		return (error);
 	memcpy(r->r_oldhead, r->r_head, VHD_HEADER);
 	r->r_headoff = off;
-	r->r_headlocked = r->r_newend == 0 && !vhd_repair_header_at(r, off, 1);
+	r->r_headlocked = !vhd_repair_header_at(r, off, 1);
 	return (0);
 }
 
@@ -54,7 +52,8 @@ is_plausible(struct vhd_repair *r)
 	    bat >= VHD_FOOTER && bat % IMG_SECTOR == 0 &&
 	    img_inside(bat, vhd_bat_bytes(n), r->r_len) &&
 	    !img_overlap(bat, vhd_bat_bytes(n), r->r_headoff, VHD_HEADER) &&
-	    (uint64_t)n * block >= vhd_repair_size(r));
+	    n ==
+		vhd_repair_size(r) / block + (vhd_repair_size(r) % block != 0));
 }
 
 static int

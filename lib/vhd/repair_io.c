@@ -17,30 +17,17 @@ overlay(uint8_t *buf, uint64_t off, uint32_t len, const uint8_t *src,
 		    (size_t)(to - from));
 }
 
-static uint64_t
-view_end(const struct vhd_repair *r)
-{
-	return (r->r_newend != 0 ? r->r_newend + VHD_FOOTER : r->r_len);
-}
-
 static int
 view_read(struct img_file *f, void *buf, uint32_t len, uint64_t off)
 {
 	struct vhd_repair *r = (struct vhd_repair *)f;
 	struct img_file *file = r->r_rp->rp_file;
-	uint64_t end = r->r_newend != 0 ? r->r_newend : r->r_cur;
-	uint32_t have = len;
-	int error = 0;
+	uint64_t end = r->r_cur;
+	int error;
 
-	if (!img_inside(off, len, view_end(r)))
+	if (!img_inside(off, len, r->r_len))
 		return (EIO);
-	if (r->r_newend != 0) {
-		memset(buf, 0, len);
-		have = off >= r->r_len ? 0 :
-					 (uint32_t)img_min(len, r->r_len - off);
-	}
-	if (have > 0)
-		error = file->f_ops->fo_read(file, buf, have, off);
+	error = file->f_ops->fo_read(file, buf, len, off);
 	if (error != 0)
 		return (error);
 	if (!r->r_locked)
@@ -72,7 +59,7 @@ view_barrier(struct img_file *f)
 static int
 view_length(struct img_file *f, uint64_t *len)
 {
-	*len = view_end((struct vhd_repair *)f);
+	*len = ((struct vhd_repair *)f)->r_len;
 	return (0);
 }
 
@@ -148,7 +135,10 @@ put_footer(struct vhd_repair *r, uint64_t off)
 static int
 put_copy(struct vhd_repair *r)
 {
-	if (!r->r_dynamic || r->r_locked ||
+	uint64_t off = img_be64(r->r_foot + VHD_F_DATA_OFF);
+
+	/* Without a header behind it, sector 0 may be anybody's. */
+	if (!r->r_dynamic || r->r_locked || !vhd_repair_header_at(r, off, 0) ||
 	    memcmp(r->r_foot, r->r_copy, VHD_FOOTER) == 0)
 		return (0);
 	memcpy(r->r_copy, r->r_foot, VHD_FOOTER);
@@ -207,20 +197,6 @@ put_end(struct vhd_repair *r)
 	if (!r->r_force && memcmp(r->r_foot, r->r_end, VHD_FOOTER) == 0)
 		return (0);
 	return (put_footer(r, r->r_target));
-}
-
-/* A header that moves; nothing leads to it yet. */
-static int
-put_new_head(struct vhd_repair *r)
-{
-	int error;
-
-	if (r->r_newend == 0)
-		return (0);
-	vhd_set_sum(r->r_head, VHD_HEADER, VHD_H_SUM);
-	memcpy(r->r_oldhead, r->r_head, VHD_HEADER);
-	error = vhd_repair_put(r, r->r_head, VHD_HEADER, r->r_headoff);
-	return (error != 0 ? error : vhd_repair_barrier(r));
 }
 
 /* Only the sectors that change. */
@@ -288,9 +264,7 @@ vhd_repair_write(struct vhd_repair *r)
 	early = r->r_target != IMG_NOWHERE &&
 	    (r->r_cur != IMG_NOWHERE ? r->r_target > r->r_cur :
 				       r->r_moves.ms_n > 0);
-	error = put_new_head(r);
-	if (error == 0 && early)
-		error = put_end(r);
+	error = early ? put_end(r) : 0;
 	if (error == 0)
 		error = put_blocks(r);
 	if (error == 0)

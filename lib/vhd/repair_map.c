@@ -158,7 +158,10 @@ is_free(struct vhd_repair *r, uint64_t off, uint64_t len)
 	uint32_t i;
 	int error;
 
-	if (!img_inside(off, len, end))
+	/* What moves, or the footer's new place, may be there soon. */
+	if (!img_inside(off, len, end) || r->r_moves.ms_n > 0 ||
+	    (r->r_target != IMG_NOWHERE &&
+		img_overlap(off, len, r->r_target, VHD_FOOTER)))
 		return (ENXIO);
 	for (i = 0; i < v->v_nareas; i++)
 		if (img_overlap(off, len, v->v_area[i].a_off,
@@ -232,16 +235,17 @@ map_place(struct vhd_repair *r, uint8_t *b, struct vhd_area *map)
 	struct vhd *v = vhd(r->r_im);
 	int error;
 
-	if (!img_inside(r->r_batmap.a_off, VHD_BATMAP, r->r_len))
+	if (!img_inside(r->r_batmap.a_off, VHD_BATMAP, r->r_len) ||
+	    vhd_repair_has(r, IMG_VHD_BATMAP_OVERLAP))
 		return (ENXIO);
 	error = vhd_repair_read(r, b, VHD_BATMAP, r->r_batmap.a_off);
 	if (error != 0)
 		return (error);
 	map->a_off = img_be64(b + VHD_B_OFF);
 	map->a_len = (uint64_t)img_be32(b + VHD_B_NSECTORS) * IMG_SECTOR;
-	if (map->a_off % IMG_SECTOR != 0 ||
+	if (map->a_off != r->r_batmap.a_off + VHD_BATMAP ||
 	    map->a_len < (v->v_nblocks + 7) / 8 ||
-	    map->a_len > vhd_bat_bytes(v->v_nentries) ||
+	    map->a_len > vhd_batmap_most(v) ||
 	    !img_inside(map->a_off, map->a_len, r->r_len))
 		return (ENXIO);
 	return (0);
@@ -258,7 +262,8 @@ step_batmap(struct vhd_repair *r, const struct img_finding *fi,
 
 	(void)fi;
 	(void)fx;
-	if (r->r_im == NULL || r->r_batmap.a_len == 0)
+	if (r->r_im == NULL || r->r_batmap.a_len == 0 ||
+	    vhd_repair_has(r, IMG_VHD_BATMAP_OVERLAP))
 		return (ENXIO);
 	error = is_free(r, r->r_batmap.a_off, VHD_BATMAP);
 	if (error != 0)
@@ -363,6 +368,8 @@ mend_batmap(struct vhd_repair *r)
 	int error;
 
 	error = map_place(r, b, &map);
+	if (error == 0)
+		error = is_free(r, r->r_batmap.a_off, VHD_BATMAP + map.a_len);
 	if (error != 0 || memcmp(b, VHD_B_COOKIE, 8) != 0)
 		return (error == ENXIO ? 0 : error);
 	error = clear_bits(r, &map, &r->r_unmap);

@@ -155,7 +155,9 @@ vhd_compact(struct vhd_repair *r)
 	if (r->r_im == NULL || r->r_cur == IMG_NOWHERE ||
 	    r->r_target != r->r_cur || r->r_cur % IMG_SECTOR != 0 ||
 	    r->r_moves.ms_n > 0 || r->r_nkept > MAX_BLOCKS ||
-	    vhd_repair_has(r, IMG_VHD_BATMAP_OVERLAP))
+	    vhd_repair_has(r, IMG_VHD_BATMAP_OVERLAP) ||
+	    vhd_repair_has(r, IMG_VHD_BATMAP) || r->r_map.a_len > 0 ||
+	    vhd_repair_has(r, IMG_VHD_LOC_SPACE))
 		return (ENXIO);
 	error = vhd_verify(r->r_im); /* its rows set r_corrupt */
 	if (error != 0 || r->r_corrupt)

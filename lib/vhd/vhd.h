@@ -75,6 +75,8 @@ int vhd_header_good(struct img *, uint64_t off);
 /* tapdisk's batmap: is there one, and where its header must be. */
 int vhd_has_batmap(const struct vhd *);
 uint64_t vhd_batmap_off(const struct vhd *);
+/* The most bytes that its map can have: a bit for each entry. */
+uint64_t vhd_batmap_most(const struct vhd *);
 /* Is the parent's name little-endian by mistake? */
 int vhd_name_swapped(const uint8_t *name);
 /* Bytes reserved for a parent locator's data, 0 where the field is invalid. */

@@ -199,6 +199,14 @@ run_rc 2 imgtool check -r safe --output=json both.vhd
 field '[.repairs[].row] | unique' '["VHD-5"]'
 field '[.findings[] | select(.severity == "corrupt").row]' '["VHD-51"]'
 
+t_begin "-r safe writes nothing by tables that are in doubt"
+for r in bad-VHD-37-block bad-VHD-42-more bad-VHD-8-stranger; do
+	recipe $r
+	cp image.vhd was.vhd
+	run_rc 2 imgtool check -f vhd -r safe image.vhd
+	same_bytes was.vhd image.vhd
+done
+
 t_begin "-r leaks is qemu-img's word for safe"
 recipe bad-VHD-60-two
 run_ok imgtool check -r leaks --output=json image.vhd

@@ -238,19 +238,6 @@ header_lost(struct fx *fx)
 }
 
 static void
-header_odd(struct fx *fx)
-{
-	uint8_t h[1024];
-
-	mem_get(&fx->fx_mem, 512, h, sizeof(h));
-	mem_put(&fx->fx_mem, 2064, h, sizeof(h));
-	fill(fx, 512, sizeof(h), 0);
-	fx->fx_k.k_footer[22] = 2064 >> 8;
-	fx->fx_k.k_footer[23] = 2064 & 0xff;
-	footers(fx);
-}
-
-static void
 bat_short(struct fx *fx)
 {
 	mem_put32(&fx->fx_mem, 512 + 28, 6);
@@ -402,7 +389,6 @@ static const struct damage {
 	{ "geometry", 'd', geometry, IMG_VHD_CHS_ZERO, 0 },
 	{ "header_reserved", 'd', header_reserved, IMG_VHD_HDR_RESERVED, 0 },
 	{ "header_lost", 'd', header_lost, IMG_VHD_HDR_COOKIE, 0 },
-	{ "header_odd", 'd', header_odd, IMG_VHD_DATA_OFFSET, 0 },
 	{ "bat_short", 'd', bat_short, IMG_VHD_BAT_SHORT, 0 },
 	{ "out_of_range", 'd', out_of_range, IMG_VHD_BLOCK_META, 0 },
 	{ "same_place", 'd', same_place, IMG_VHD_BAT_OVERLAP, 1 },
