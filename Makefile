@@ -73,6 +73,7 @@ UNIT_SRC = \
 	tests/unit/vhd/test_geometry.c tests/unit/vhd/test_footer.c \
 	tests/unit/vhd/test_place.c tests/unit/vhd/test_map.c \
 	tests/unit/vhd/test_verify.c tests/unit/vhd/test_alloc.c \
+	tests/unit/vhd/test_device.c \
 	tests/unit/vhd/test_fresh.c tests/unit/vhd/test_repair.c \
 	tests/unit/vhd/test_repair_cut.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \

@@ -235,27 +235,6 @@ a_device_keeps_its_length_and_its_footer(void **state)
 	finish(&fx);
 }
 
-/* The batmap's header follows the BAT at 2048, its map is the next sector. */
-static void
-on_a_device_the_first_block_leaves_the_batmap_alone(void **state)
-{
-	struct fx fx;
-
-	(void)state;
-	fx_init(&fx);
-	mem_device(&fx.fx_mem, 32768);
-	mkvhd_make(&fx.fx_k, &fx.fx_mem, DISK, BLOCK, NULL, 0);
-	memcpy(fx.fx_k.k_footer + 28, "tap\0\0\1\0\3", 8);
-	mkvhd_footer(&fx.fx_k, 0);
-	mkvhd_footer(&fx.fx_k, 32768 - 512);
-	assert_int_equal(fx_open(&fx, IMG_RDWR), 0);
-	put(&fx, 0, BLOCK);
-	assert_true(mem_is(&fx.fx_mem, 2048, 1024, 0xa5));
-	assert_false(mem_is(&fx.fx_mem, 3072 + 512, BLOCK, 0xa5));
-	assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), 0);
-	fx_done(&fx);
-}
-
 /* Half a search for free space must not pass for a whole one. */
 static void
 a_search_for_space_that_failed_is_made_again(void **state)
@@ -487,8 +466,6 @@ main(void)
 		cmocka_unit_test(the_last_block_has_bits_for_the_disk_only),
 		cmocka_unit_test(zeros_need_no_space),
 		cmocka_unit_test(a_device_keeps_its_length_and_its_footer),
-		cmocka_unit_test(
-		    on_a_device_the_first_block_leaves_the_batmap_alone),
 		cmocka_unit_test(a_search_for_space_that_failed_is_made_again),
 		cmocka_unit_test(a_full_device_says_so_and_stays_sound),
 		cmocka_unit_test(a_full_file_system_leaves_the_old_end),
