@@ -162,8 +162,4 @@ void img_raise_num(struct img *, enum img_row, uint64_t off, enum img_want,
     uint64_t found, uint64_t want);
 void img_raise_finding(struct img *, const struct img_finding *);
 
-/* rw.c: img_walk without a look at holes of the host file. */
-int img_find(struct img *, uint64_t voff, uint64_t len, struct img_extent *,
-    struct img **owner, unsigned *depth);
-
 #endif /* IMG_CORE_H */

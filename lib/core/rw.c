@@ -28,8 +28,8 @@ set_extent(struct img_extent *e, enum img_etype type, uint64_t voff,
  * A loop, not recursion: the depth of a chain is a stranger's choice.  Where
  * a backing image is shorter than what reads through it, zeros follow.
  */
-int
-img_find(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e,
+static int
+find(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e,
     struct img **owner, unsigned *depth)
 {
 	unsigned d;
@@ -81,7 +81,7 @@ img_walk(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e,
 
 	if (len == 0 || check_range(im, voff, len) != 0)
 		return (EINVAL);
-	error = img_find(im, voff, len, e, owner, depth);
+	error = find(im, voff, len, e, owner, depth);
 	if (error != 0)
 		return (error);
 	return (look_at_host(*owner, e));
@@ -158,7 +158,7 @@ read_all(struct img *im, uint8_t *buf, uint32_t len, uint64_t voff)
 	int error = 0;
 
 	while (len > 0 && error == 0) {
-		error = img_find(im, voff, len, &e, &owner, &depth);
+		error = find(im, voff, len, &e, &owner, &depth);
 		if (error == 0)
 			error = read_extent(owner, &e, buf);
 		if (error == 0) {
@@ -203,7 +203,7 @@ fill(struct img *im, const struct img_claim *c, uint64_t voff, uint64_t off,
 	int error, zero;
 
 	while (n > 0) {
-		error = img_find(im, voff, n, &e, &owner, &depth);
+		error = find(im, voff, n, &e, &owner, &depth);
 		if (error != 0)
 			return (error);
 		zero = e.e_type == IMG_HOLE || e.e_type == IMG_ZERO;
@@ -371,7 +371,7 @@ zero_some(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
 		if (error != 0 || *done > 0)
 			return (error);
 	}
-	error = img_find(im, voff, len, &e, &owner, &depth);
+	error = find(im, voff, len, &e, &owner, &depth);
 	if (error != 0)
 		return (error);
 	if (e.e_type == IMG_HOLE || e.e_type == IMG_ZERO) {
