@@ -36,6 +36,18 @@ map_place(const struct img *im, const uint8_t *b, struct vhd_area *map)
 		map->a_len = len;
 }
 
+/* Both of them. */
+static int
+load(struct img *im, uint64_t off, uint8_t *b, struct vhd_area *map)
+{
+	int error;
+
+	error = read_header(im, b, off);
+	if (error == 0)
+		map_place(im, b, map);
+	return (error);
+}
+
 int
 vhd_batmap(struct img *im, struct vhd_area *area)
 {
@@ -48,12 +60,10 @@ vhd_batmap(struct img *im, struct vhd_area *area)
 	area->a_len = 0;
 	if (!vhd_has_batmap(v))
 		return (0);
-	error = read_header(im, b, area->a_off);
+	error = load(im, area->a_off, b, &map);
 	if (error != 0)
 		return (error);
-	area->a_len = VHD_BATMAP;
-	map_place(im, b, &map);
-	area->a_len += map.a_len;
+	area->a_len = VHD_BATMAP + map.a_len;
 	return (0);
 }
 
@@ -87,10 +97,9 @@ vhd_check_batmap(struct img *im, const struct vhd_area *area)
 
 	if (area->a_len == 0)
 		return (0);
-	error = read_header(im, b, area->a_off);
+	error = load(im, area->a_off, b, &map);
 	if (error != 0)
 		return (error);
-	map_place(im, b, &map);
 	if (memcmp(b, VHD_B_COOKIE, 8) != 0 || map.a_len == 0 ||
 	    img_be32(b + VHD_B_VERSION) != BATMAP_VERSION) {
 		img_raise(im, IMG_VHD_BATMAP, area->a_off);
@@ -115,10 +124,9 @@ vhd_batmap_full(struct img *im, const struct vhd_area *area, uint64_t index,
 	*full = 0;
 	if (area->a_len == 0)
 		return (0);
-	error = read_header(im, b, area->a_off);
+	error = load(im, area->a_off, b, &map);
 	if (error != 0)
 		return (error);
-	map_place(im, b, &map);
 	if (memcmp(b, VHD_B_COOKIE, 8) != 0 || index / 8 >= map.a_len)
 		return (0);
 	*at = map.a_off + index / 8;
