@@ -160,9 +160,13 @@ struct img_fileops {
 	    int *data);
 	/* Optional: the range inside the file reads as zeros; may free it. */
 	int (*fo_zero)(struct img_file *, uint64_t off, uint64_t len);
+	/* Optional: the range has its space for good; may extend the file. */
+	int (*fo_reserve)(struct img_file *, uint64_t off, uint64_t len);
 };
 
 enum img_algo { IMG_DEFLATE, IMG_ZSTD };
+
+#define IMG_CAN_ZSTD 1u /* ev_can: ev_unpack and ev_pack know IMG_ZSTD */
 
 struct img_env {
 	/* Zeroed memory or NULL; free gets the size that was asked for. */
@@ -172,11 +176,25 @@ struct img_env {
 	int (*ev_unpack)(void *arg, enum img_algo, const void *src,
 	    uint32_t slen, void *dst, uint32_t dlen);
 	/*
+	 * Optional, programs only: at most *dlen bytes into dst, *dlen says
+	 * how many; ENOSPC where they do not suffice.  The same input gives
+	 * the same bytes.  May be called by several threads at once.
+	 */
+	int (*ev_pack)(void *arg, enum img_algo, const void *src, uint32_t slen,
+	    void *dst, uint32_t *dlen);
+	/*
+	 * Optional, programs only: call job for every number below n, several
+	 * at once where there are processors for it, and wait for all.
+	 */
+	void (*ev_parallel)(void *arg, unsigned n,
+	    void (*job)(void *jobarg, unsigned i), void *jobarg);
+	/*
 	 * Optional, called in long loops; not 0 ends the call with it.
 	 * done of total, in bytes of the work at hand; total 0 if unknown.
 	 */
 	int (*ev_poll)(void *arg, uint64_t done, uint64_t total);
 	void *ev_arg;
+	uint32_t ev_can; /* IMG_CAN_* */
 };
 
 /* ------------------------------------------------------------------------
@@ -194,9 +212,20 @@ struct img_format;
  * back, last.
  */
 #define IMG_FRESH 4u
+/*
+ * Write for readers that know no zero flags (OpenBSD's vmd): zeros over a
+ * backing image are written as data.
+ */
+#define IMG_PLAIN 8u
 
 struct img_args {
 	const struct img_format *a_format; /* NULL: by probing */
+	/*
+	 * Read the disk as this internal snapshot has it, by id or else by
+	 * name; NULL: as it is now.  ENOENT if there is none; EINVAL with
+	 * IMG_RDWR.
+	 */
+	const char *a_snapshot;
 	uint32_t a_flags;
 	uint32_t a_slices; /* of 4 KiB in the table cache; 0: a default */
 	uint64_t a_budget; /* bytes this handle may allocate; 0: a default */
@@ -301,8 +330,34 @@ struct img_claim {
 int img_begin(struct img *, uint64_t voff, uint64_t len, struct img_claim *);
 int img_end(struct img *, struct img_claim *, int ok);
 
-/* Lend the image that holes read through to; NULL takes it back. */
+/*
+ * What an image needs from outside.  This library opens nothing by itself:
+ * the caller does (img_chain_open is one that knows how) and lends it.
+ */
+enum img_refkind {
+	IMG_REF_BACKING, /* the image that holes read through to */
+	IMG_REF_DATA     /* the file that has the guest's bytes */
+};
+
+/* The strings are the image's own bytes and live as long as the handle. */
+struct img_ref {
+	enum img_refkind rf_kind;
+	const char *rf_name;   /* as recorded; NULL: none that can be used */
+	const char *rf_format; /* name of its format; NULL: not recorded */
+};
+
+/* The n-th reference; ENOENT past the last. */
+int img_ref(struct img *, unsigned n, struct img_ref *);
+/*
+ * Lend the image that holes read through to; NULL takes it back.  Without it
+ * holes read as zeros, and an image that names one cannot be written to.
+ */
 int img_lend(struct img *, struct img *backing);
+/*
+ * Lend the external data file, which must outlive the handle.  Without it
+ * reading and writing give ENXIO.
+ */
+int img_lend_data(struct img *, struct img_file *);
 
 /* ------------------------------------------------------------------------
  * For programs only from here on.
@@ -316,12 +371,15 @@ enum img_kind {
 	IMG_K_BOOL,
 	IMG_K_TIME,  /* seconds since 1970, UTC */
 	IMG_K_BEGIN, /* an object of that key begins ... */
-	IMG_K_END    /* ... and ends */
+	IMG_K_END,   /* ... and ends */
+	IMG_K_LIST,  /* a list of objects without keys begins ... */
+	IMG_K_ENDLIST
 };
 
 struct img_item {
-	const char *it_key; /* JSON style: "block-size" */
+	const char *it_key; /* JSON style: "block-size"; NULL in a list */
 	enum img_kind it_kind;
+	int it_top; /* 1: means the same for every format; these come first */
 	uint64_t it_num;
 	const char *it_str;
 };
@@ -337,6 +395,7 @@ struct img_checked {
 	uint64_t ch_units;      /* units of allocation the disk has ... */
 	uint64_t ch_allocated;  /* ... and those that have space */
 	uint64_t ch_fragmented; /* of these, not right behind the one before */
+	uint64_t ch_packed;     /* of these, compressed */
 	uint64_t ch_end;        /* where what is in use of the file ends */
 };
 
@@ -385,7 +444,10 @@ struct img_create {
 	char cr_error[160]; /* out, with an error: what is wrong, or "" */
 };
 
-/* The options that img_create takes for a format, ended by a NULL name. */
+/*
+ * The options that img_create takes for a format, ended by a NULL name.  In a
+ * value a comma is written twice.
+ */
 const struct img_opt *img_create_opts(const struct img_format *);
 
 /*
@@ -396,6 +458,11 @@ int img_create(const struct img_env *, struct img_file *,
     const struct img_format *, struct img_create *);
 
 #define IMG_COPY_INPLACE 1u /* dst may hold old data: zeros are written */
+/*
+ * Compress whole units, on all processors, where that makes them smaller and
+ * dst has nothing there yet.  ENOTSUP where dst's format cannot.
+ */
+#define IMG_COPY_PACK 2u
 
 struct img_copy {
 	uint32_t cp_sparse; /* zero runs this long stay holes; 0: none */
@@ -447,5 +514,63 @@ int img_host_open(struct img_file **, const char *path, unsigned flags);
 int img_host_fdopen(struct img_file **, int fd);
 int img_host_fd(const struct img_file *);
 int img_host_close(struct img_file *); /* frees; close(2)'s error */
+
+/*
+ * An image with all that it reads through.  This is the one place that opens
+ * files that an image names, by these rules:
+ *
+ * A name is a plain path, relative to the folder of the image that names it
+ * (a data file too); nothing in it is interpreted.  Only regular files are
+ * opened, read-only (the data file of an image opened with IMG_RDWR for
+ * writing).  A file that is in the chain already, by whatever name, and a
+ * chain of more than IMG_CHAIN_MAX images are refused (ELOOP).  A recorded
+ * format is obeyed.  Where none is recorded it is found out, but the result
+ * may not reference anything itself.  Where the format of the top image was
+ * found out too, names that lead out of its folder are refused: absolute
+ * ones, those with "..", and symbolic links (EPERM).
+ */
+struct img_chain;
+
+#define IMG_CHAIN_MAX 64u
+
+#define IMG_CHAIN_ALONE 1u /* no backing image: its holes read as zeros */
+#define IMG_CHAIN_TOP 2u   /* open nothing that is referenced at all */
+#define IMG_CHAIN_TRUST 4u /* the caller knows the top image's format */
+
+struct img_chain_args {
+	struct img_args ca_args; /* of the top image, as for img_open */
+	uint32_t ca_flags;       /* IMG_CHAIN_* */
+	/* Instead of what is recorded, from the working directory, or NULL: */
+	const char *ca_backing;
+	const struct img_format *ca_backing_format; /* NULL: as recorded */
+	const char *ca_data_file;
+	/*
+	 * Out, with an error: the file that it is about (which lives as long
+	 * as path and these strings, or in ca_blamed), and a few words where
+	 * errno alone would not say enough, or "".
+	 */
+	const char *ca_name;
+	char ca_blamed[1024];
+	char ca_why[256];
+};
+
+/*
+ * Open the image at path and what it needs.  With a given f, the top image is
+ * in that file, which stays the caller's, and path is only its name.
+ * a_report gets the findings of the top image alone.
+ */
+int img_chain_open(struct img_chain **, const char *path, struct img_file *f,
+    struct img_chain_args *);
+/* The image at a depth, 0 is the top; NULL past the last. */
+struct img *img_chain_image(const struct img_chain *, unsigned depth);
+/* Its path, as it was opened; NULL past the last. */
+const char *img_chain_path(const struct img_chain *, unsigned depth);
+struct img_file *img_chain_file(const struct img_chain *, unsigned depth);
+/* Path of the top image's data file, NULL if it has none. */
+const char *img_chain_data_path(const struct img_chain *);
+/* Close all, from the top down; the first error.  As img_close for each. */
+int img_chain_close(struct img_chain *);
+/* The same by img_abandon for the top image, whose value it returns. */
+int img_chain_abandon(struct img_chain *);
 
 #endif /* IMG_H */

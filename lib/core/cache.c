@@ -214,6 +214,7 @@ img_cache_get(struct img *im, enum img_class cls, uint64_t off, uint32_t len,
 {
 	struct img_cache *ca = &im->im_cache;
 	struct img_slice *sl;
+	uint32_t n;
 	int error;
 
 	sl = lookup(ca, off);
@@ -227,13 +228,35 @@ img_cache_get(struct img *im, enum img_class cls, uint64_t off, uint32_t len,
 	error = take(im, cls, off, len, &sl);
 	if (error != 0)
 		return (error);
-	error = img_io_read(im, 0, sl->sl_data, len, off);
+	/* Tables may end before their last sector does. */
+	n = len;
+	if (off < im->im_eof[0])
+		n = (uint32_t)img_min(len, im->im_eof[0] - off);
+	error = img_io_read(im, 0, sl->sl_data, n, off);
 	if (error != 0) {
 		unhash(ca, (uint32_t)(sl - ca->ca_slice));
 		return (error);
 	}
+	memset(sl->sl_data + n, 0, len - n);
 	*slp = sl;
 	return (0);
+}
+
+void
+img_cache_drop(struct img *im, uint64_t off, uint64_t len)
+{
+	struct img_cache *ca = &im->im_cache;
+	struct img_slice *sl;
+	uint32_t i;
+
+	for (i = 0; i < ca->ca_n; i++) {
+		sl = &ca->ca_slice[i];
+		if (sl->sl_valid && sl->sl_off >= off &&
+		    sl->sl_off - off < len) {
+			unhash(ca, i);
+			sl->sl_dirty = 0;
+		}
+	}
 }
 
 int

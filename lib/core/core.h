@@ -22,6 +22,9 @@
  */
 enum img_class { IMG_COUNTS, IMG_POINTERS, IMG_NCLASSES };
 
+#define IMG_NEEDS_BACKING (1u << IMG_REF_BACKING)
+#define IMG_NEEDS_DATA (1u << IMG_REF_DATA)
+
 struct img_slice {
 	uint64_t sl_off; /* in the image's file; the key */
 	uint8_t *sl_data;
@@ -60,6 +63,8 @@ struct img {
 	void *im_arg;
 	uint64_t im_budget; /* bytes that may still be allocated */
 	struct img *im_back;
+	const char *im_snapshot; /* which tree to read, during f_open only */
+	uint32_t im_needs;       /* IMG_NEEDS_*, set by f_open */
 	struct img_cache im_cache;
 	uint8_t *im_buf; /* IMG_BOUNCE bytes */
 	/* Formats with packed units set im_packmax in f_open. */
@@ -78,6 +83,7 @@ struct img_format {
 	const char *f_name;  /* ours, lower case */
 	const char *f_alias; /* qemu's name where it differs, or NULL */
 	size_t f_privsize;
+	int f_snapshots; /* f_open looks at im_snapshot */
 
 	/*
 	 * Is this file ours?  On a handle with nothing but its file: 0 yes,
@@ -118,11 +124,14 @@ struct img_format {
 	int (*f_fresh)(struct img *);
 	/* Everything durable, in order; with IMG_FRESH the header last. */
 	int (*f_flush)(struct img *);
+	/* The n-th thing this image needs from outside; ENOENT past the last. */
+	int (*f_ref)(struct img *, unsigned n, struct img_ref *);
 };
 
 /* formats.c: a line each */
 extern const struct img_format img_raw;
 extern const struct img_format img_vhd;
+extern const struct img_format img_qcow2;
 
 /*
  * io.c: the image's own files.  Reads past the end are EIO.  A failed
@@ -145,7 +154,10 @@ void img_free(struct img *, void *, uint64_t n);
 /* cache.c: a slice is valid until the next call of any of these. */
 int img_cache_init(struct img *, uint32_t nslices);
 void img_cache_fini(struct img *);
-/* The len bytes at off, from the cache or read. */
+/*
+ * The len bytes at off, from the cache or read.  off must lie inside the file;
+ * what is missing behind its end reads as zeros.
+ */
 int img_cache_get(struct img *, enum img_class, uint64_t off, uint32_t len,
     struct img_slice **);
 /* The same, but of new space: not read, all zeros, dirty. */
@@ -153,6 +165,8 @@ int img_cache_new(struct img *, enum img_class, uint64_t off, uint32_t len,
     struct img_slice **);
 /* Bytes [at, at + n) of the slice were changed. */
 void img_cache_dirty(struct img_slice *, uint32_t at, uint32_t n);
+/* Forget what is cached of [off, off + len): it is no table any more. */
+void img_cache_drop(struct img *, uint64_t off, uint64_t len);
 /* Data, counts, pointers, with barriers between: all durable. */
 int img_cache_flush(struct img *);
 

@@ -94,6 +94,9 @@ parse(struct img *im, const struct img_args *a)
 	error = equip(im, a);
 	if (error == 0)
 		error = im->im_fmt->f_open(im);
+	if (error == 0 && im->im_snapshot != NULL &&
+	    im->im_fmt->f_snapshots == 0)
+		error = ENOENT;
 	if (error == 0)
 		error = equip_packed(im);
 	if (error == 0 && im->im_allows == IMG_ALLOW_NOTHING)
@@ -117,6 +120,8 @@ img_open(struct img **imp, const struct img_env *env, struct img_file *f,
 
 	if ((a->a_flags & (IMG_RDWR | IMG_FRESH)) == IMG_FRESH)
 		return (EINVAL);
+	if (a->a_snapshot != NULL && (a->a_flags & IMG_RDWR))
+		return (EINVAL);
 	if (fmt == NULL) {
 		error = img_probe(env, f, &fmt);
 		if (error != 0)
@@ -134,9 +139,11 @@ img_open(struct img **imp, const struct img_env *env, struct img_file *f,
 	im->im_flags = a->a_flags;
 	im->im_report = a->a_report;
 	im->im_arg = a->a_arg;
+	im->im_snapshot = a->a_snapshot;
 	if (a->a_budget != 0)
 		im->im_budget = a->a_budget;
 	error = parse(im, a);
+	im->im_snapshot = NULL;
 	if (error != 0) {
 		destroy(im);
 		return (error);
@@ -205,4 +212,35 @@ img_allows(const struct img *im, struct img_finding *why)
 	if (why != NULL)
 		*why = im->im_why;
 	return (im->im_allows);
+}
+
+int
+img_ref(struct img *im, unsigned n, struct img_ref *ref)
+{
+	if (im->im_fmt->f_ref == NULL)
+		return (ENOENT);
+	return (im->im_fmt->f_ref(im, n, ref));
+}
+
+int
+img_lend(struct img *im, struct img *backing)
+{
+	im->im_back = backing;
+	return (0);
+}
+
+int
+img_lend_data(struct img *im, struct img_file *f)
+{
+	uint64_t len;
+	int error;
+
+	if (!(im->im_needs & IMG_NEEDS_DATA))
+		return (EINVAL);
+	error = f->f_ops->fo_length(f, &len);
+	if (error != 0)
+		return (error);
+	im->im_file[1] = f;
+	im->im_eof[1] = len;
+	return (0);
 }

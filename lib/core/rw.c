@@ -61,7 +61,7 @@ look_at_host(struct img *im, struct img_extent *e)
 	uint64_t len = e->e_len;
 	int data, error;
 
-	if (e->e_type != IMG_DATA || f->f_ops->fo_extent == NULL)
+	if (e->e_type != IMG_DATA || f == NULL || f->f_ops->fo_extent == NULL)
 		return (0);
 	error = f->f_ops->fo_extent(f, e->e_off, &len, &data);
 	if (error != 0)
@@ -185,6 +185,8 @@ img_read(struct img *im, void *buf, uint32_t len, uint64_t voff)
 		return (EINVAL);
 	if (im->im_allows < IMG_ALLOW_READ)
 		return (refusal(im));
+	if ((im->im_needs & IMG_NEEDS_DATA) && im->im_file[1] == NULL)
+		return (ENXIO);
 	return (read_all(im, buf, len, voff));
 }
 
@@ -246,6 +248,11 @@ writable(const struct img *im)
 		return (EIO);
 	if (!(im->im_flags & IMG_RDWR) || im->im_allows < IMG_ALLOW_WRITE)
 		return (EROFS);
+	/* Copying up holes as zeros would hide what is behind them. */
+	if ((im->im_needs & IMG_NEEDS_BACKING) && im->im_back == NULL)
+		return (EROFS);
+	if ((im->im_needs & IMG_NEEDS_DATA) && im->im_file[1] == NULL)
+		return (ENXIO);
 	return (0);
 }
 
@@ -395,11 +402,4 @@ img_zero(struct img *im, uint64_t voff, uint64_t len)
 	for (; len > 0 && error == 0; len -= done, voff += done)
 		error = zero_some(im, voff, len, &done);
 	return (error);
-}
-
-int
-img_lend(struct img *im, struct img *backing)
-{
-	im->im_back = backing;
-	return (0);
 }

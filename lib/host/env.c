@@ -88,8 +88,12 @@ env_poll(void *arg, uint64_t done, uint64_t total)
 	return (poll_fn == NULL ? 0 : poll_fn(poll_arg, done, total));
 }
 
-static const struct img_env host_env = { env_alloc, env_free, env_unpack,
-	env_poll, NULL };
+static const struct img_env host_env = {
+	.ev_alloc = env_alloc,
+	.ev_free = env_free,
+	.ev_unpack = env_unpack,
+	.ev_poll = env_poll,
+};
 
 const struct img_env *
 img_host_env(void)

@@ -30,11 +30,23 @@ struct img_tool {
 	/* cr_error says what is wrong where errno alone would not. */
 	int (*t_create)(const struct img_env *, struct img_file *,
 	    struct img_create *);
+	/*
+	 * NULL where the format has no compressed units.  t_pack compresses
+	 * one unit: pure, called by several threads at once; ENOSPC where it
+	 * does not get smaller.  packed has im_unit bytes.  t_place puts it
+	 * where the image has nothing yet (EEXIST if it has): one thread, in
+	 * the guest's order, which alone fixes the bytes of the result.
+	 */
+	int (*t_pack)(struct img *, const void *unit, void *packed,
+	    uint32_t *plen);
+	int (*t_place)(struct img *, uint64_t voff, const void *packed,
+	    uint32_t plen);
 };
 
 /* A line each in tool.c. */
 extern const struct img_tool img_tool_raw;
 extern const struct img_tool img_tool_vhd;
+extern const struct img_tool img_tool_qcow2;
 
 /*
  * The value of an option in "name=value,...": 0 and a copy in buf, ENOENT
