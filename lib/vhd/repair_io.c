@@ -72,7 +72,7 @@ view_resize(struct img_file *f, uint64_t len)
 }
 
 const struct img_fileops vhd_view_ops = { view_read, view_write, view_barrier,
-	view_length, view_resize, NULL, NULL };
+	view_length, view_resize, NULL, NULL, NULL };
 
 /* From the file itself; it may have grown since it was looked at. */
 int
