@@ -289,10 +289,10 @@ static const struct img_fileops file_ops = { file_read, file_write,
 #else
 	NULL,
 #endif
-	file_zero };
+	file_zero, NULL };
 
 static const struct img_fileops device_ops = { file_read, file_write,
-	file_barrier, device_length, device_resize, NULL, device_zero };
+	file_barrier, device_length, device_resize, NULL, device_zero, NULL };
 
 /*
  * 0 for what may hold an image.  With an fd, a character device is asked

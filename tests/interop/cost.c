@@ -120,9 +120,9 @@ count_extent(struct img_file *f, uint64_t off, uint64_t *len, int *data)
 }
 
 static const struct img_fileops file_ops = { count_read, count_write,
-	count_barrier, count_length, count_resize, count_extent, NULL };
+	count_barrier, count_length, count_resize, count_extent, NULL, NULL };
 static const struct img_fileops device_ops = { count_read, count_write,
-	count_barrier, count_length, count_resize, NULL, NULL };
+	count_barrier, count_length, count_resize, NULL, NULL, NULL };
 
 static void
 wrap(struct counted *c, const char *path, unsigned flags, int device)

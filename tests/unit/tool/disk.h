@@ -81,7 +81,7 @@ disk_length(struct img_file *f, uint64_t *len)
 }
 
 static const struct img_fileops disk_ops = { disk_read, disk_write, disk_sync,
-	disk_length, NULL, NULL, NULL };
+	disk_length, NULL, NULL, NULL, NULL };
 
 static inline int
 disk_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
