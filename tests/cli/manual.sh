@@ -341,7 +341,8 @@ members()
 structs()
 {
 	members <"$1" >structs.page
-	cat "$TOP/lib/img.h" "$TOP/lib/core/core.h" | members >structs.header
+	cat "$TOP/lib/img.h" "$TOP/lib/core/core.h" "$TOP/lib/tool/tool.h" |
+	    members >structs.header
 	grep -q '[a-z] {' structs.page || return 1
 	comm -23 structs.page structs.header | grep . && return 1
 	return 0
