@@ -15,7 +15,7 @@ CFLAGS = -O2 -g
 STD = -std=c99
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-qual -Wundef -Wvla -Werror
-LIBS = -lz
+LIBS = -lz -lpthread $(ZSTD_LIBS)
 UNIT_LIBS = -lcmocka
 
 # Every stack frame of the core, in bytes: a kernel's stack is small.
@@ -24,6 +24,13 @@ CORE_FRAME = -Wframe-larger-than=1024
 # The second kind of object, .ao, is the one the tests use.
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
 SAN_CFLAGS = -O1 -g -fno-omit-frame-pointer
+
+# zstd is used where pkg-config knows it, when compiling and linking begin;
+# NO_ZSTD=1 builds without it.
+ZSTD_CFLAGS = $$(test -z "$(NO_ZSTD)" && \
+	pkg-config --exists libzstd 2>/dev/null && \
+	echo -DHAVE_ZSTD $$(pkg-config --cflags libzstd))
+ZSTD_LIBS = $$(test -z "$(NO_ZSTD)" && pkg-config --libs libzstd 2>/dev/null)
 
 # DESTDIR, when set, goes before all of these.
 PREFIX ?= /usr/local
@@ -53,8 +60,8 @@ TOOL_SRC = \
 	lib/vhd/repair_map.c lib/vhd/repair_io.c \
 	lib/vhd/create.c lib/vhd/info.c \
 	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/compare.c \
-	lib/host/file.c lib/host/env.c lib/host/output.c lib/host/place.c \
-	lib/host/keep.c lib/host/spool.c
+	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
+	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c
 
 CMD_SRC = \
 	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \
@@ -79,6 +86,7 @@ UNIT_SRC = \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
 	tests/fuzz/test_fuzz.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
+	tests/unit/host/test_codec.c \
 	tests/unit/host/test_output.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c
 
@@ -110,7 +118,8 @@ all: libimg.a imgtool
 # Only what talks to the system sees more of it than C99 has.
 FLAGS_FOR = \
 	case $< in \
-	(lib/host/*|cmd/*|tests/*) f=-D_GNU_SOURCE ;; \
+	(lib/host/*) f="-D_GNU_SOURCE $(ZSTD_CFLAGS)" ;; \
+	(cmd/*|tests/*) f=-D_GNU_SOURCE ;; \
 	(*) f= ;; \
 	esac
 FRAME_FOR = \
@@ -194,7 +203,7 @@ install: all
 	    $(DESTDIR)$(INCDIR)/imgtool/core/findings.def
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 	    -e 's|@INCDIR@|$(INCDIR)|' -e 's|@VERSION@|$(VERSION)|' \
-	    lib/img.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/img.pc
+	    -e "s|@LIBS@|$(LIBS)|" lib/img.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/img.pc
 	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/img.pc
 	install -m 644 man/imgtool.1 $(DESTDIR)$(MANDIR)/man1/imgtool.1
 	install -m 644 man/img.3 $(DESTDIR)$(MANDIR)/man3/img.3

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 
-/* Memory, decompression, signals and waiting over POSIX. */
+/* Memory, signals and waiting over POSIX. */
 
 #include <errno.h>
 #include <poll.h>
@@ -13,8 +13,6 @@
 #ifdef __APPLE__
 #include <sys/random.h>
 #endif
-
-#include <zlib.h>
 
 #include "host/host.h"
 
@@ -40,45 +38,6 @@ env_free(void *arg, void *p, size_t len)
 	free(p);
 }
 
-/*
- * slen is only an upper bound, so what follows the stream is ignored.  A
- * stream that would give more than dlen is cut there and needs no end: all
- * readers of qcow2 take these, and writers came to rely on it.
- */
-static int
-inflate_raw(const void *src, uint32_t slen, void *dst, uint32_t dlen)
-{
-	z_stream z;
-	int rc;
-
-	memset(&z, 0, sizeof(z));
-	/* Any window: the writer's may be smaller than the largest. */
-	if ((rc = inflateInit2(&z, -15)) != Z_OK)
-		return (rc == Z_MEM_ERROR ? ENOMEM : EIO);
-	/* zlib's input is not const in every version of its header. */
-	z.next_in = (Bytef *)(uintptr_t)src;
-	z.avail_in = slen;
-	z.next_out = dst;
-	z.avail_out = dlen;
-	rc = inflate(&z, Z_FINISH);
-	(void)inflateEnd(&z);
-	if (rc == Z_MEM_ERROR)
-		return (ENOMEM);
-	if (rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-		return (EIO);
-	return (z.avail_out == 0 ? 0 : EIO);
-}
-
-static int
-env_unpack(void *arg, enum img_algo algo, const void *src, uint32_t slen,
-    void *dst, uint32_t dlen)
-{
-	(void)arg;
-	if (algo != IMG_DEFLATE)
-		return (ENOTSUP);
-	return (inflate_raw(src, slen, dst, dlen));
-}
-
 static int
 env_poll(void *arg, uint64_t done, uint64_t total)
 {
@@ -91,8 +50,11 @@ env_poll(void *arg, uint64_t done, uint64_t total)
 static const struct img_env host_env = {
 	.ev_alloc = env_alloc,
 	.ev_free = env_free,
-	.ev_unpack = env_unpack,
+	.ev_unpack = host_unpack,
+	.ev_pack = host_pack,
+	.ev_parallel = host_parallel,
 	.ev_poll = env_poll,
+	.ev_can = HOST_CAN,
 };
 
 const struct img_env *

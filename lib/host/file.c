@@ -207,6 +207,26 @@ file_zero(struct img_file *f, uint64_t off, uint64_t len)
 	return (punch(f, off, len) == 0 ? 0 : write_zeros(f, off, len));
 }
 
+#if defined(_POSIX_ADVISORY_INFO) && _POSIX_ADVISORY_INFO > 0
+static int
+file_reserve(struct img_file *f, uint64_t off, uint64_t len)
+{
+	int error;
+
+	if (len == 0 || (error = range(off, len)) != 0)
+		return (len == 0 ? 0 : error);
+	do {
+		error = posix_fallocate(file_fd(f), (off_t)off, (off_t)len);
+	} while (error == EINTR);
+	/* What file systems say that cannot: the latter, ZFS. */
+	if (error == EOPNOTSUPP || error == EINVAL)
+		error = ENOTSUP;
+	return (error);
+}
+#else
+#define file_reserve NULL
+#endif
+
 #ifdef BLKZEROOUT
 /* The device zeroes whole sectors; the ragged ends are written. */
 static int
@@ -289,7 +309,7 @@ static const struct img_fileops file_ops = { file_read, file_write,
 #else
 	NULL,
 #endif
-	file_zero, NULL };
+	file_zero, file_reserve };
 
 static const struct img_fileops device_ops = { file_read, file_write,
 	file_barrier, device_length, device_resize, NULL, device_zero, NULL };

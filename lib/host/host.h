@@ -113,8 +113,31 @@ int host_write(int fd, const void *, size_t len);
 int host_seed(struct img_create *);
 
 /* ------------------------------------------------------------------------
+ * Processors
+ */
+
+/*
+ * How many threads img_host_env's parallel uses at most; 0, the default, is
+ * one per processor.
+ */
+void host_set_threads(unsigned n);
+
+/* ------------------------------------------------------------------------
  * Between the files of lib/host
  */
+
+/* codec.c, pool.c: what img_host_env has them for */
+#ifdef HAVE_ZSTD
+#define HOST_CAN IMG_CAN_ZSTD
+#else
+#define HOST_CAN 0
+#endif
+int host_unpack(void *arg, enum img_algo, const void *src, uint32_t slen,
+    void *dst, uint32_t dlen);
+int host_pack(void *arg, enum img_algo, const void *src, uint32_t slen,
+    void *dst, uint32_t *dlen);
+void host_parallel(void *arg, unsigned n, void (*job)(void *, unsigned),
+    void *jobarg);
 
 /* Words for why, or "" with NULL; returns error. */
 int host_why(char *why, size_t whylen, const char *words, int error);

@@ -1,113 +1,96 @@
 /* SPDX-License-Identifier: ISC */
 
-/* Decompression, signals, waiting and seeds of the host's environment. */
+/* Threads, signals, waiting and seeds of the host's environment. */
 
 #include "unit/host/folder.h"
 
 #include <sys/resource.h>
 
-#include <zlib.h>
+#include <pthread.h>
 
-#define LEN 10000u
+static struct {
+	pthread_mutex_t w_lock;
+	pthread_cond_t w_cond;
+	unsigned w_done[1000];
+	unsigned w_here;   /* jobs that have begun ... */
+	unsigned w_meet;   /* ... and so many wait for one another */
+	pthread_t w_first; /* the caller's thread */
+	unsigned w_open;   /* jobs elsewhere that a signal could end */
+} works = { .w_lock = PTHREAD_MUTEX_INITIALIZER,
+	.w_cond = PTHREAD_COND_INITIALIZER };
 
-static unsigned char plain[LEN], packed[2 * LEN], out[LEN + 1];
-
-/* Compress with that window; how long the result is. */
-static uint32_t
-pack(int window)
+static void
+job(void *arg, unsigned i)
 {
-	z_stream z = { 0 };
-	unsigned i;
+	struct timespec until = { time(NULL) + 20, 0 };
+	sigset_t set;
 
-	for (i = 0; i < LEN; i++)
-		plain[i] = (unsigned char)(i * i / 7);
-	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, window, 9,
-			     Z_DEFAULT_STRATEGY),
-	    Z_OK);
-	z.next_in = plain;
-	z.avail_in = LEN;
-	z.next_out = packed;
-	z.avail_out = sizeof(packed);
-	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-	assert_int_equal(deflateEnd(&z), Z_OK);
-	return ((uint32_t)(sizeof(packed) - z.avail_out));
+	assert_ptr_equal(arg, &works);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	pthread_mutex_lock(&works.w_lock);
+	works.w_done[i]++;
+	works.w_here++;
+	if (!pthread_equal(pthread_self(), works.w_first))
+		works.w_open += !sigismember(&set, SIGINT);
+	pthread_cond_broadcast(&works.w_cond);
+	while (works.w_here < works.w_meet)
+		if (pthread_cond_timedwait(&works.w_cond, &works.w_lock,
+			&until) != 0)
+			break;
+	pthread_mutex_unlock(&works.w_lock);
 }
 
-static int
-unpack(enum img_algo algo, uint32_t slen, uint32_t dlen)
+static void
+run_jobs(unsigned njobs, unsigned nthreads, unsigned meet)
 {
 	const struct img_env *env = img_host_env();
-	unsigned char *src = malloc(slen);
-	int error;
 
-	/* An exact copy, so that a read beyond it is noticed. */
-	assert_non_null(src);
-	memcpy(src, packed, slen);
-	memset(out, 0xaa, sizeof(out));
-	error = env->ev_unpack(env->ev_arg, algo, src, slen, out, dlen);
-	free(src);
-	assert_int_equal(out[LEN], 0xaa);
-	return (error);
+	memset(works.w_done, 0, sizeof(works.w_done));
+	works.w_here = works.w_open = 0;
+	works.w_meet = meet;
+	works.w_first = pthread_self();
+	host_set_threads(nthreads);
+	env->ev_parallel(env->ev_arg, njobs, job, &works);
+	host_set_threads(0);
 }
 
 static void
-streams_of_any_window_are_unpacked(void **state)
+every_job_is_done_once(void **state)
 {
-	static const int windows[] = { -9, -12, -15 };
-	unsigned i;
+	static const unsigned njobs[] = { 0, 1, 2, 3, 1000 };
+	unsigned i, j, threads;
 
 	(void)state;
-	for (i = 0; i < 3; i++) {
-		assert_int_equal(unpack(IMG_DEFLATE, pack(windows[i]), LEN), 0);
-		assert_memory_equal(out, plain, LEN);
-	}
+	for (i = 0; i < sizeof(njobs) / sizeof(njobs[0]); i++)
+		for (threads = 0; threads < 9; threads++) {
+			run_jobs(njobs[i], threads, 0);
+			assert_int_equal(works.w_here, njobs[i]);
+			for (j = 0; j < njobs[i]; j++)
+				assert_int_equal(works.w_done[j], 1);
+		}
 }
 
 static void
-what_follows_a_stream_is_ignored(void **state)
+jobs_run_at_once(void **state)
 {
-	uint32_t n = pack(-12);
+	time_t began = time(NULL);
 
 	(void)state;
-	memset(packed + n, 0xff, 600);
-	assert_int_equal(unpack(IMG_DEFLATE, n + 600, LEN), 0);
-	assert_memory_equal(out, plain, LEN);
+	run_jobs(5, 5, 5);
+	assert_int_equal(works.w_here, 5);
+	assert_true(time(NULL) - began < 15);
 }
 
 static void
-a_stream_that_gives_more_is_cut(void **state)
+signals_are_left_to_the_caller(void **state)
 {
-	(void)state;
-	assert_int_equal(unpack(IMG_DEFLATE, pack(-12), LEN - 100), 0);
-	assert_memory_equal(out, plain, LEN - 100);
-	assert_int_equal(out[LEN - 100], 0xaa);
-}
-
-static void
-a_stream_that_gives_less_is_an_error(void **state)
-{
-	uint32_t n = pack(-12);
+	sigset_t set;
 
 	(void)state;
-	assert_int_equal(unpack(IMG_DEFLATE, n / 2, LEN), EIO);
-	assert_int_equal(unpack(IMG_DEFLATE, n, LEN + 1), EIO);
-	assert_int_equal(unpack(IMG_DEFLATE, 0, LEN), EIO);
-}
-
-static void
-a_stream_with_a_header_or_damage_is_an_error(void **state)
-{
-	(void)state;
-	assert_int_equal(unpack(IMG_DEFLATE, pack(12), LEN), EIO);
-	memset(packed, 0xff, LEN);
-	assert_int_equal(unpack(IMG_DEFLATE, LEN, LEN), EIO);
-}
-
-static void
-what_is_not_built_in_says_so(void **state)
-{
-	(void)state;
-	assert_int_equal(unpack(IMG_ZSTD, pack(-12), LEN), ENOTSUP);
+	run_jobs(3, 3, 3);
+	assert_int_equal(works.w_open, 0);
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	assert_false(sigismember(&set, SIGINT));
 }
 
 static int
@@ -306,12 +289,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(streams_of_any_window_are_unpacked),
-		TEST(what_follows_a_stream_is_ignored),
-		TEST(a_stream_that_gives_more_is_cut),
-		TEST(a_stream_that_gives_less_is_an_error),
-		TEST(a_stream_with_a_header_or_damage_is_an_error),
-		TEST(what_is_not_built_in_says_so),
+		TEST(every_job_is_done_once),
+		TEST(jobs_run_at_once),
+		TEST(signals_are_left_to_the_caller),
 		TEST(a_signal_ends_what_polls),
 		TEST(an_ignored_signal_stays_ignored),
 		TEST(a_signal_ends_a_wait_for_input),

@@ -215,6 +215,40 @@ holes_of_the_file_are_told(void **state)
 }
 
 static void
+reserved_space_is_there_and_its_bytes_stay(void **state)
+{
+	struct img_file *f;
+	struct stat st;
+	char c = 'x';
+	uint64_t len;
+	int error;
+
+	(void)state;
+	assert_int_equal(img_host_open(&f, "f",
+			     IMG_HOST_RDWR | IMG_HOST_CREATE),
+	    0);
+	if (f->f_ops->fo_reserve == NULL) {
+		assert_int_equal(img_host_close(f), 0);
+		skip();
+	}
+	assert_int_equal(f->f_ops->fo_write(f, &c, 1, 100), 0);
+	assert_int_equal(f->f_ops->fo_reserve(f, 0, 0), 0);
+	assert_int_equal(f->f_ops->fo_reserve(f, INT64_MAX, 1), EFBIG);
+	error = f->f_ops->fo_reserve(f, 50, 1000000);
+	assert_true(error == 0 || error == ENOTSUP);
+	if (error == 0) {
+		assert_int_equal(stat("f", &st), 0);
+		assert_true(st.st_blocks * 512 >= 1000000);
+		assert_int_equal(f->f_ops->fo_length(f, &len), 0);
+		assert_int_equal(len, 1000050);
+		c = 0;
+		assert_int_equal(f->f_ops->fo_read(f, &c, 1, 100), 0);
+		assert_int_equal(c, 'x');
+	}
+	assert_int_equal(img_host_close(f), 0);
+}
+
+static void
 a_zeroed_range_takes_its_neighbours_not_along(void **state)
 {
 	static char buf[300 * K], want[300 * K];
@@ -323,6 +357,7 @@ main(void)
 		TEST(a_short_file_read_is_an_error),
 		TEST(offsets_beyond_off_t_are_too_big),
 		TEST(holes_of_the_file_are_told),
+		TEST(reserved_space_is_there_and_its_bytes_stay),
 		TEST(a_zeroed_range_takes_its_neighbours_not_along),
 		TEST(one_file_is_the_same_by_every_name),
 		TEST(a_device_has_its_size_and_keeps_it),
