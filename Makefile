@@ -61,7 +61,8 @@ TOOL_SRC = \
 	lib/vhd/create.c lib/vhd/info.c \
 	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
-	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c
+	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
+	lib/host/chain.c lib/host/chain_ref.c
 
 CMD_SRC = \
 	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \

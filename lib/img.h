@@ -552,6 +552,12 @@ struct img_chain_args {
 	const char *ca_name;
 	char ca_blamed[1024];
 	char ca_why[256];
+	/*
+	 * Out, with EPERM: the caller may permit what was refused by stating
+	 * this format of the image at this depth; else NULL.
+	 */
+	const struct img_format *ca_state;
+	unsigned ca_state_depth;
 };
 
 /*

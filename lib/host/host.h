@@ -77,6 +77,20 @@ int host_same_fd(const struct img_file *, int fd);
 int host_same_path(const struct img_file *, const char *path);
 
 /* ------------------------------------------------------------------------
+ * Chains
+ */
+
+/*
+ * One step of img_chain_open, on a chain that was opened with
+ * IMG_CHAIN_ALONE: the image behind the last one.  *more says, with 0 and
+ * with an error, whether the last one names any.
+ */
+int host_chain_follow(struct img_chain *, struct img_chain_args *, int *more);
+
+/* The data file of the image at a depth, or NULL. */
+struct img_file *host_chain_data(const struct img_chain *, unsigned depth);
+
+/* ------------------------------------------------------------------------
  * Signals, progress, pipes
  */
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+
+/* chain.h: between chain.c and chain_ref.c. */
+
+#ifndef HOST_CHAIN_H
+#define HOST_CHAIN_H
+
+#include "host/host.h"
+
+/* A file that an image names, once it is open. */
+struct host_ref {
+	struct img_file *hr_file;
+	char *hr_path; /* as one would name it from the working directory */
+	int hr_dir;    /* the folder that the file was found in, -1 for none */
+};
+
+#define HOST_REF_CONFINED 1u /* only downwards, and through no link */
+#define HOST_REF_RDWR 2u
+
+/* The folder of what is at path: for names in it. */
+int host_ref_folder(const char *path, int *dirp);
+/* How a name is to be read that the image at path has recorded; malloc(3). */
+char *host_ref_path(const char *path, const char *name);
+/*
+ * Open a name in a folder: a regular file and nothing else.  hr_path is the
+ * caller's.  why has a few words, or is NULL: with EPERM they say that the
+ * name is not confined and has to be.
+ */
+int host_ref_open(struct host_ref *, int dir, const char *name, unsigned flags,
+    const char **why);
+
+#endif /* HOST_CHAIN_H */
