@@ -89,7 +89,8 @@ UNIT_SRC = \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_codec.c \
 	tests/unit/host/test_output.c \
-	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c
+	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c \
+	tests/unit/tool/test_opts.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 
-/* Options of img_create: "name=value,name=value". */
+/* Options of img_create: "name=value,name=value"; ",," in a value is a comma. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +22,35 @@ name_length(const char *opt)
 	return (strcspn(opt, "=,"));
 }
 
+/*
+ * Copy a value of which at most size - 1 bytes fit; how long it is, and where
+ * it ends.
+ */
+static size_t
+copy_value(const char **s, char *buf, size_t size)
+{
+	const char *p = *s;
+	size_t len = 0;
+
+	for (; *p != '\0' && (*p != ',' || p[1] == ','); p++) {
+		if (*p == ',')
+			p++;
+		if (len + 1 < size)
+			buf[len] = *p;
+		len++;
+	}
+	if (size > 0)
+		buf[len < size ? len : size - 1] = '\0';
+	*s = p;
+	return (len);
+}
+
 static const char *
 next(const char *opt)
 {
-	opt += strcspn(opt, ",");
+	opt += name_length(opt);
+	if (*opt == '=')
+		(void)copy_value(&opt, NULL, 0);
 	return (*opt == ',' ? opt + 1 : opt);
 }
 
@@ -33,6 +58,7 @@ int
 img_opt_get(const char *opts, const char *name, char *buf, size_t size)
 {
 	size_t n = strlen(name), len;
+	const char *value;
 	int error = ENOENT;
 
 	/* The last one wins, as everywhere. */
@@ -41,11 +67,10 @@ img_opt_get(const char *opts, const char *name, char *buf, size_t size)
 			continue;
 		if (opts[n] != '=')
 			return (EINVAL);
-		len = strcspn(opts + n + 1, ",");
+		value = opts + n + 1;
+		len = copy_value(&value, buf, size);
 		if (len == 0 || len >= size)
 			return (EINVAL);
-		memcpy(buf, opts + n + 1, len);
-		buf[len] = '\0';
 		error = 0;
 	}
 	return (error);
