@@ -48,7 +48,13 @@ CORE_SRC = \
 	lib/raw/raw.c \
 	lib/vhd/geometry.c lib/vhd/footer.c lib/vhd/place.c \
 	lib/vhd/header.c lib/vhd/open.c lib/vhd/order.c lib/vhd/verify.c \
-	lib/vhd/map.c lib/vhd/alloc.c
+	lib/vhd/map.c lib/vhd/alloc.c \
+	lib/qcow2/header.c lib/qcow2/ext.c lib/qcow2/place.c \
+	lib/qcow2/snap.c lib/qcow2/open.c lib/qcow2/table.c \
+	lib/qcow2/entry.c lib/qcow2/map.c lib/qcow2/count.c \
+	lib/qcow2/grow.c lib/qcow2/alloc.c lib/qcow2/link.c \
+	lib/qcow2/write.c lib/qcow2/zero.c lib/qcow2/walk.c \
+	lib/qcow2/verify.c
 
 # In the library, for programs only.
 TOOL_SRC = \

@@ -222,8 +222,9 @@ int qcow2_l2_get(struct img *, uint64_t off, uint32_t i, uint64_t *entry,
     uint64_t *bits);
 int qcow2_l2_set(struct img *, uint64_t off, uint32_t i, uint64_t entry,
     uint64_t bits);
-/* Entry i < q_rt_n of the refcount table. */
+/* Entry i < q_rt_n of the refcount table, as stored. */
 int qcow2_rt_get(struct img *, uint32_t i, uint64_t *);
+int qcow2_rt_set(struct img *, uint32_t i, uint64_t);
 
 /*
  * entry.c: what an entry means and which row it breaks, without reading.
@@ -270,8 +271,15 @@ int qcow2_map(struct img *, uint64_t voff, uint64_t len, struct img_extent *);
 int qcow2_unpack(struct img *, const struct img_extent *, const void *packed,
     uint32_t len, void *unit);
 
-/* count.c: refcounts.  A cluster without a refcount block has refcount 0. */
+/*
+ * count.c: refcounts.  A cluster without a refcount block has refcount 0; one
+ * whose block cannot be used has none that could be told: EFTYPE.
+ */
 int qcow2_count(struct img *, uint64_t cl, uint64_t *);
+/* The block that has the count of cl, 0 if there is none; EFTYPE as above. */
+int qcow2_has_block(struct img *, uint64_t cl, uint64_t *rb);
+/* Which row forbids the use of a block at rb, which is not 0. */
+enum img_row qcow2_rb_judge(const struct img *, uint64_t rb);
 /* EIO and a latch where there is no block for it or n does not fit. */
 int qcow2_set_count(struct img *, uint64_t cl, uint64_t n);
 /* The largest refcount. */
@@ -303,11 +311,20 @@ int qcow2_flush(struct img *);
 int qcow2_fresh(struct img *);
 
 /* write.c */
+/*
+ * The active tree's entry for voff, and at which byte of the file it is (the
+ * L1 entry's where there is no L2 table).  EIO, the row raised and a latch,
+ * where it cannot be used.
+ */
+int qcow2_look(struct img *, uint64_t voff, struct qcow2_entry *, uint64_t *at);
 int qcow2_begin(struct img *, uint64_t voff, uint64_t len, struct img_claim *);
 int qcow2_end(struct img *, struct img_claim *, int ok);
 /* zero.c */
 int qcow2_zero(struct img *, uint64_t voff, uint64_t len, uint64_t *done);
-/* link.c: the active tree's L2 table for voff, made writable. */
+/* link.c */
+/* Raise the row, latch the handle: EIO. */
+int qcow2_refuse(struct img *, enum img_row, uint64_t off, uint64_t found);
+/* The active tree's L2 table for voff, made writable. */
 int qcow2_own_l2(struct img *, uint64_t voff, uint64_t *off);
 /* Give the cluster that an entry had one reference less. */
 int qcow2_forget(struct img *, const struct qcow2_entry *);
