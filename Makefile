@@ -65,6 +65,8 @@ TOOL_SRC = \
 	lib/vhd/repair_bat.c lib/vhd/repair_end.c lib/vhd/repair_move.c \
 	lib/vhd/repair_map.c lib/vhd/repair_io.c \
 	lib/vhd/create.c lib/vhd/info.c \
+	lib/qcow2/create.c lib/qcow2/create_plan.c lib/qcow2/create_head.c \
+	lib/qcow2/create_write.c \
 	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
