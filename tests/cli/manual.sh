@@ -18,6 +18,9 @@ mkdir bin
 ln -s "$IMGTOOL" bin/imgtool
 PATH=$PWD/bin:$PATH
 
+# What libimg.a is linked with.
+LIBS="-lz -lpthread $(pkg-config --libs libzstd 2>/dev/null || :)"
+
 # notices CHECK PAGE SED-SCRIPT: a page changed like this fails the check.
 notices()
 {
@@ -244,7 +247,8 @@ main(void)
 	return (0);
 }
 EOF
-	cc -I"$TOP/lib" -o fmtopts fmtopts.c "$TOP/libimg.a" -lz || return 1
+	# shellcheck disable=SC2086 # words
+	cc -I"$TOP/lib" -o fmtopts fmtopts.c "$TOP/libimg.a" $LIBS || return 1
 	./fmtopts | sort -u >fmtopts.lib
 	[ -s fmtopts.lib ] || return 1
 	diff -u fmtopts.page fmtopts.lib
@@ -366,8 +370,9 @@ compiled()
 	/^\.Bd / { inside = 1; next }
 	/^\.Ed/ { exit }
 	inside' | unroff >example.c
+	# shellcheck disable=SC2086 # words
 	cc -Wall -Wextra -Werror -I"$TOP/lib" -o example example.c \
-	    "$TOP/libimg.a" -lz
+	    "$TOP/libimg.a" $LIBS
 }
 
 t_begin "the example of img(3) compiles and runs"
