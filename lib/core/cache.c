@@ -242,6 +242,20 @@ img_cache_get(struct img *im, enum img_class cls, uint64_t off, uint32_t len,
 	return (0);
 }
 
+int
+img_cache_holds(struct img *im, uint64_t off, uint64_t len)
+{
+	struct img_cache *ca = &im->im_cache;
+	uint32_t i;
+
+	for (i = 0; i < ca->ca_n; i++)
+		if (ca->ca_slice[i].sl_valid &&
+		    img_overlap(ca->ca_slice[i].sl_off, ca->ca_slice[i].sl_len,
+			off, len))
+			return (1);
+	return (0);
+}
+
 void
 img_cache_drop(struct img *im, uint64_t off, uint64_t len)
 {

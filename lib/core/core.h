@@ -165,6 +165,8 @@ int img_cache_new(struct img *, enum img_class, uint64_t off, uint32_t len,
     struct img_slice **);
 /* Bytes [at, at + n) of the slice were changed. */
 void img_cache_dirty(struct img_slice *, uint32_t at, uint32_t n);
+/* Is any of [off, off + len) in the cache, thus a table?  Looks at all. */
+int img_cache_holds(struct img *, uint64_t off, uint64_t len);
 /* Forget what is cached of [off, off + len): it is no table any more. */
 void img_cache_drop(struct img *, uint64_t off, uint64_t len);
 /* Data, counts, pointers, with barriers between: all durable. */

@@ -87,6 +87,9 @@ is_own(struct img *im, const struct qcow2_entry *n, uint64_t at, int *own)
 		    count == 0 ? IMG_QCOW2_COPIED_UNCOUNTED :
 				 IMG_QCOW2_COPIED_SHARED,
 		    at, n->n_raw));
+	/* Tables whose place opening does not know, but use has shown. */
+	if (error == 0 && img_cache_holds(im, n->n_off, qcow2(im)->q_cluster))
+		return (qcow2_refuse(im, IMG_QCOW2_DATA_META, at, n->n_raw));
 	return (error);
 }
 
