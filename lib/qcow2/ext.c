@@ -110,22 +110,24 @@ is_format(const char *s)
 	return (0);
 }
 
+/* A format that is recorded, but unknown, is not one that is not recorded. */
 static int
 backing_format(struct img *im, const struct qcow2_ext *x)
 {
 	struct qcow2 *q = qcow2(im);
+	uint32_t len = (uint32_t)img_min(x->x_len, QCOW2_FORMAT_MAX);
 	int error;
 
 	memset(q->q_format, 0, sizeof(q->q_format));
-	if (x->x_len > QCOW2_FORMAT_MAX) {
+	error = read_bytes(im, q->q_format, len, x->x_off);
+	if (error != 0)
+		return (error);
+	if (x->x_len > QCOW2_FORMAT_MAX)
 		img_raise_num(im, IMG_QCOW2_BACKING_FORMAT, x->x_off,
 		    IMG_WANT_MAX, x->x_len, QCOW2_FORMAT_MAX);
-		return (0);
-	}
-	error = read_bytes(im, q->q_format, x->x_len, x->x_off);
-	if (error == 0 && q->q_format[0] != '\0' && !is_format(q->q_format))
+	else if (q->q_format[0] != '\0' && !is_format(q->q_format))
 		img_raise(im, IMG_QCOW2_BACKING_FORMAT, x->x_off);
-	return (error);
+	return (0);
 }
 
 static int
@@ -270,8 +272,7 @@ backing_name(struct img *im)
 		q->q_backing_bad = 1;
 	}
 	q->q_backing_len = len;
-	if (q->q_format[0] == '\0' &&
-	    im->im_why.fi_row != IMG_QCOW2_BACKING_FORMAT)
+	if (q->q_format[0] == '\0')
 		img_raise(im, IMG_QCOW2_BACKING_PROBED, QCOW2_H_BACKING_OFF);
 	return (0);
 }
