@@ -67,7 +67,7 @@ TOOL_SRC = \
 	lib/vhd/create.c lib/vhd/info.c \
 	lib/qcow2/create.c lib/qcow2/create_plan.c lib/qcow2/create_head.c \
 	lib/qcow2/create_write.c lib/qcow2/info.c lib/qcow2/info_list.c \
-	lib/qcow2/info_luks.c \
+	lib/qcow2/info_luks.c lib/qcow2/pack.c \
 	lib/qcow2/check.c lib/qcow2/check_tally.c lib/qcow2/check_walk.c \
 	lib/qcow2/check_count.c lib/qcow2/check_snap.c lib/qcow2/owners.c \
 	lib/qcow2/bitmap.c lib/qcow2/deep.c \

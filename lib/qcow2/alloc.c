@@ -125,6 +125,9 @@ settle(struct img *im)
 			}
 			if (count == 1 && cl < q->q_free)
 				q->q_free = cl;
+			/* What may get this cluster is no stream's neighbour. */
+			if (count == 1 && cl == q->q_packed >> q->q_bits)
+				q->q_packed = 0;
 			if (count == 1 && g->g_table)
 				img_cache_drop(im, cl << q->q_bits,
 				    q->q_cluster);
