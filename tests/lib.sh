@@ -194,7 +194,7 @@ field()
 need_mkimage()
 {
 	${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o mkimage \
-	    "$TOP"/tests/corpus/*.c || exit 1
+	    "$TOP"/tests/corpus/*.c -lz || exit 1
 }
 
 # same_bytes FILE FILE, differ FILE FILE

@@ -13,7 +13,7 @@ skip_unless jq
 if [ -z "${MKIMAGE:-}" ]; then
 	MKIMAGE=$PWD/mkimage
 	${CC:-cc} -std=c99 -D_GNU_SOURCE -O2 -o "$MKIMAGE" \
-	    "$TOP"/tests/corpus/*.c || exit 1
+	    "$TOP"/tests/corpus/*.c -lz || exit 1
 	export MKIMAGE
 fi
 
@@ -91,6 +91,13 @@ as_in_table()
 	    fail "not as in findings.def: $(sort -u table | comm -13 - seen)"
 }
 
+# What -f is given.
+own_format()
+{
+	format=$(say format)
+	[ -n "$format" ] || format=$(basename "${recipe%/*}")
+}
+
 judge()
 {
 	t_begin "$name raises exactly its rows"
@@ -110,8 +117,7 @@ judge()
 	if [ -n "$probe" ]; then
 		format=
 		check_image image
-		format=$(say format)
-		format=${format:-vhd}
+		own_format
 		[ "$(jq -r '."format-name"' got.json)" = "$probe" ] ||
 		    fail "probing does not find $probe"
 	fi
@@ -230,8 +236,7 @@ one()
 		return 1
 	}
 	sed -n 's/^row //p' expect | sort >expected
-	format=$(say format)
-	format=${format:-vhd}
+	own_format
 	deep=
 	case $(say flags) in *deep*) deep=--deep ;; esac
 	judge

@@ -20,7 +20,8 @@ is_expectation(const char *w)
 {
 	return (strcmp(w, "expect") == 0 || strcmp(w, "format") == 0 ||
 	    strcmp(w, "probe") == 0 || strcmp(w, "flags") == 0 ||
-	    strcmp(w, "repair") == 0 || strcmp(w, "guest") == 0);
+	    strcmp(w, "repair") == 0 || strcmp(w, "guest") == 0 ||
+	    strcmp(w, "qemu") == 0);
 }
 
 static void
@@ -43,7 +44,8 @@ print_row(const struct line *l)
 	unsigned i, k;
 	const char *row = l->l_word[1];
 
-	if (strncmp(row, "VHD-", 4) != 0 && strncmp(row, "RAW-", 4) != 0)
+	if (strncmp(row, "VHD-", 4) != 0 && strncmp(row, "RAW-", 4) != 0 &&
+	    strncmp(row, "QCOW2-", 6) != 0)
 		die(l, "expect: not a row: \"%s\"", row);
 	for (i = 2; i < l->l_nwords; i += 2) {
 		for (k = 0; k < 3 && strcmp(l->l_word[i], key[k]) != 0;)
@@ -73,7 +75,7 @@ print_one(const struct line *l, unsigned *nexpect)
 		return;
 	}
 	if (strcmp(w, "format") == 0 || strcmp(w, "probe") == 0)
-		one_of(l, "vhd", "raw", "raw");
+		one_of(l, "vhd", "raw", "qcow2");
 	else if (strcmp(w, "repair") == 0)
 		one_of(l, "none", "safe", "lossy");
 	for (i = 0; i < l->l_nwords; i++)

@@ -82,6 +82,25 @@ number(const struct line *l, const struct image *im, const char *s)
 	return (v);
 }
 
+void
+get_keys(const struct line *l, const struct image *im, unsigned i,
+    const struct key *keys, size_t nkeys)
+{
+	size_t k, n = 0;
+
+	for (; i < l->l_nwords; i++) {
+		for (k = 0; k < nkeys; k++) {
+			n = strlen(keys[k].k_name);
+			if (strncmp(l->l_word[i], keys[k].k_name, n) == 0)
+				break;
+		}
+		if (k == nkeys)
+			die(l, "%s: unknown \"%s\"", l->l_word[0],
+			    l->l_word[i]);
+		*keys[k].k_value = number(l, im, l->l_word[i] + n);
+	}
+}
+
 static int
 hex_digit(const struct line *l, char c)
 {
@@ -89,8 +108,25 @@ hex_digit(const struct line *l, char c)
 
 	p = c == '\0' ? NULL : strchr(d, tolower((unsigned char)c));
 	if (p == NULL)
-		die(l, "\\x wants two hexadecimal digits");
+		die(l, "want pairs of hexadecimal digits");
 	return ((int)(p - d));
+}
+
+size_t
+get_hex(const struct line *l, unsigned i, uint8_t *buf, size_t max)
+{
+	const char *s;
+	size_t n = 0;
+
+	for (; i < l->l_nwords; i++) {
+		for (s = l->l_word[i]; *s != '\0'; s += 2) {
+			if (n == max)
+				die(l, "too many bytes");
+			buf[n] = (uint8_t)(hex_digit(l, s[0]) * 16);
+			buf[n++] |= (uint8_t)hex_digit(l, s[1]);
+		}
+	}
+	return (n);
 }
 
 /* One character behind a backslash; s is moved past what it used. */

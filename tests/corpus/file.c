@@ -10,6 +10,7 @@
 #include "mkimage.h"
 
 #define CHUNK 65536u
+#define NOISE 4096u
 
 uint64_t
 get_be(const uint8_t *p, unsigned n)
@@ -126,6 +127,16 @@ file_random(const struct line *l, struct image *im, uint64_t off, uint64_t len,
 		}
 		file_write(l, im, buf, n, off);
 	}
+}
+
+void
+file_noise(const struct line *l, struct image *im, uint64_t off, uint64_t len,
+    uint64_t seed)
+{
+	uint64_t n = len < 2 * NOISE ? len / 2 : NOISE;
+
+	file_random(l, im, off, n, seed);
+	file_random(l, im, off + len - n, n, seed + 1000);
 }
 
 /* Through a buffer that holds all of it: the two ranges may overlap. */

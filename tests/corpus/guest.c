@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 
-/* The guest's view of a sound VHD, and files compared without the holes. */
+/* The guest's view of a sound image, and files compared without the holes. */
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,12 +12,43 @@
 #define CHUNK 65536u
 #define SECTOR 512u
 
-static void
+void
 open_image(struct image *im, const char *path, int flags)
 {
+	im->im_path = path;
+	im->im_packed = 0;
 	im->im_fd = open(path, flags, 0666);
 	if (im->im_fd == -1)
 		die(NULL, "%s: cannot open", path);
+}
+
+void
+open_beside(struct image *im, const struct image *other, const char *name,
+    int flags)
+{
+	char path[4096];
+	const char *slash = strrchr(other->im_path, '/');
+	int dir = slash == NULL ? 0 : (int)(slash + 1 - other->im_path);
+
+	if (snprintf(path, sizeof(path), "%.*s%s", dir, other->im_path, name) >=
+	    (int)sizeof(path))
+		die(NULL, "%s: name too long", name);
+	open_image(im, path, flags);
+	im->im_path = NULL;
+}
+
+/* Zeros stay holes. */
+void
+put_bytes(struct image *out, const uint8_t *b, size_t len, uint64_t to)
+{
+	static const uint8_t zero[SECTOR];
+	size_t n;
+
+	for (; len > 0; len -= n, b += n, to += n) {
+		n = len < SECTOR ? len : SECTOR;
+		if (memcmp(b, zero, n) != 0)
+			file_write(NULL, out, b, n, to);
+	}
 }
 
 /* Early tapdisk set byte 85 without a new checksum. */
@@ -54,17 +85,14 @@ read_footer(const struct image *im, uint8_t *b)
 	return (-1);
 }
 
-/* Zeros stay holes. */
 static void
 put_sector(const struct image *in, uint64_t from, struct image *out,
     uint64_t to)
 {
-	static const uint8_t zero[512];
-	uint8_t b[512];
+	uint8_t b[SECTOR];
 
 	file_read(NULL, in, b, sizeof(b), from);
-	if (memcmp(b, zero, sizeof(b)) != 0)
-		file_write(NULL, out, b, sizeof(b), to);
+	put_bytes(out, b, sizeof(b), to);
 }
 
 static void
@@ -108,24 +136,36 @@ put_dynamic(const struct image *in, uint64_t head, uint64_t size,
 	}
 }
 
-void
-guest_bytes(const char *image, const char *path)
+static void
+vhd_guest(const struct image *in, struct image *out)
 {
-	struct image in, out;
 	uint8_t b[512];
 	uint64_t size, off;
 
-	open_image(&in, image, O_RDONLY);
-	open_image(&out, path, O_RDWR | O_CREAT | O_TRUNC);
-	if (read_footer(&in, b) == -1)
-		die(NULL, "%s: no footer", image);
+	if (read_footer(in, b) == -1)
+		die(NULL, "%s: no footer", in->im_path);
 	size = get_be(b + 48, 8) / 512 * 512;
-	file_resize(NULL, &out, size);
+	file_resize(NULL, out, size);
 	if (get_be(b + 60, 4) == 2) {
 		for (off = 0; off < size; off += 512)
-			put_sector(&in, off, &out, off);
+			put_sector(in, off, out, off);
 	} else
-		put_dynamic(&in, get_be(b + 16, 8), size, &out);
+		put_dynamic(in, get_be(b + 16, 8), size, out);
+}
+
+void
+guest_bytes(const char *image, const char *snapshot, const char *path)
+{
+	struct image in, out;
+	uint8_t b[4];
+
+	open_image(&in, image, O_RDONLY);
+	open_image(&out, path, O_RDWR | O_CREAT | O_TRUNC);
+	file_read(NULL, &in, b, sizeof(b), 0);
+	if (memcmp(b, "QFI\xfb", 4) == 0)
+		qcow2_guest(&in, snapshot, &out);
+	else
+		vhd_guest(&in, &out);
 	close(in.im_fd);
 	close(out.im_fd);
 }

@@ -2,7 +2,7 @@
 
 /*
  * mkimage.h: test images from text recipes.  Nothing here uses the library
- * under test: what this program knows about VHD is a second opinion.
+ * under test: what this program knows about VHD and qcow2 is a second opinion.
  */
 
 #ifndef MKIMAGE_H
@@ -26,6 +26,8 @@ struct line {
 /* The image under construction. */
 struct image {
 	int im_fd;
+	const char *im_path;
+	uint64_t im_packed; /* qcow2: where the last compressed cluster ends */
 };
 
 /* Print "file:line: message" and exit 1.  NULL: without a place. */
@@ -36,6 +38,16 @@ void die(const struct line *, const char *, ...)
 uint64_t number(const struct line *, const struct image *, const char *);
 int split_line(struct line *, char *);
 
+/* Words such as "block=4k", from word i on. */
+struct key {
+	const char *k_name; /* with the '=' */
+	uint64_t *k_value;
+};
+void get_keys(const struct line *, const struct image *, unsigned i,
+    const struct key *, size_t nkeys);
+/* The bytes that the words from word i on are in hexadecimal. */
+size_t get_hex(const struct line *, unsigned i, uint8_t *, size_t max);
+
 /* file.c: reads past the end give zeros; writes past the end extend. */
 uint64_t file_length(const struct line *, const struct image *);
 void file_resize(const struct line *, struct image *, uint64_t);
@@ -45,6 +57,9 @@ void file_write(const struct line *, struct image *, const void *, size_t,
     uint64_t);
 void file_fill(const struct line *, struct image *, uint64_t, uint64_t, int);
 void file_random(const struct line *, struct image *, uint64_t, uint64_t,
+    uint64_t);
+/* At most 4 KiB of noise at the start and at the end. */
+void file_noise(const struct line *, struct image *, uint64_t, uint64_t,
     uint64_t);
 void file_copy(const struct line *, struct image *, uint64_t, uint64_t,
     uint64_t);
@@ -70,8 +85,18 @@ void vhd_end(const struct line *, struct image *, uint64_t);
 void vhd_sum(const struct line *, struct image *, unsigned nbytes,
     unsigned field, uint64_t off);
 
+/* qcow2.c: 0 if the statement is none of its own */
+int qcow2_statement(const struct line *, struct image *);
+
 /* guest.c */
-void guest_bytes(const char *image, const char *out);
+void open_image(struct image *, const char *path, int flags);
+/* A file of that name beside the image. */
+void open_beside(struct image *, const struct image *, const char *name,
+    int flags);
+/* All of it that is not zero. */
+void put_bytes(struct image *, const uint8_t *, size_t, uint64_t);
+void guest_bytes(const char *image, const char *snapshot, const char *out);
+void qcow2_guest(const struct image *, const char *snapshot, struct image *);
 int compare_files(const char *, const char *, char **ranges, int nranges);
 
 #endif /* MKIMAGE_H */

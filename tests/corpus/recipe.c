@@ -3,7 +3,6 @@
 /* The statements of a recipe that change bytes. */
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mkimage.h"
@@ -57,23 +56,12 @@ do_le32(const struct line *l, struct image *im)
 static void
 do_bytes(const struct line *l, struct image *im)
 {
-	uint8_t byte;
-	uint64_t off;
-	unsigned i;
-	const char *s;
-	char two[3];
+	uint8_t buf[1024];
+	size_t n;
 
 	want_equals(l);
-	off = NUM(1);
-	for (i = 3; i < l->l_nwords; i++) {
-		for (s = l->l_word[i]; *s != '\0'; s += 2) {
-			snprintf(two, sizeof(two), "%s", s);
-			if (strspn(two, "0123456789abcdefABCDEF") != 2)
-				die(l, "bytes: want pairs of digits");
-			byte = (uint8_t)strtoul(two, NULL, 16);
-			file_write(l, im, &byte, 1, off++);
-		}
-	}
+	n = get_hex(l, 3, buf, sizeof(buf));
+	file_write(l, im, buf, n, NUM(1));
 }
 
 /* wide: bytes per character; low: which of them holds it. */
@@ -248,7 +236,8 @@ statement(struct line *l, struct image *im, unsigned depth)
 		file_resize(l, im, NUM(1));
 	} else if (strcmp(w, "both") == 0)
 		do_both(l, im);
-	else if (!do_three(l, im) && !do_value(l, im) && !do_vhd(l, im))
+	else if (!do_three(l, im) && !do_value(l, im) && !do_vhd(l, im) &&
+	    !qcow2_statement(l, im))
 		die(l, "unknown statement \"%s\"", w);
 }
 

@@ -9,7 +9,6 @@
 
 #define STAMP 0x20000000u /* 2017-01-04 18:48:32 UTC */
 #define NOWHERE UINT64_MAX
-#define NOISE 4096u
 
 struct params {
 	uint64_t p_block, p_head, p_bat, p_entries, p_pad, p_end, p_type;
@@ -114,36 +113,6 @@ vhd_fixed(const struct line *l, struct image *im)
 }
 
 static void
-get_params(const struct line *l, const struct image *im, struct params *p)
-{
-	const struct {
-		const char *k;
-		uint64_t *v;
-	} keys[] = {
-		{ "block=", &p->p_block },
-		{ "head=", &p->p_head },
-		{ "bat=", &p->p_bat },
-		{ "entries=", &p->p_entries },
-		{ "pad=", &p->p_pad },
-		{ "end=", &p->p_end },
-		{ "type=", &p->p_type },
-	};
-	size_t k, n = sizeof(keys) / sizeof(keys[0]);
-	unsigned i;
-
-	for (i = 2; i < l->l_nwords; i++) {
-		for (k = 0; k < n; k++) {
-			if (strncmp(l->l_word[i], keys[k].k,
-				strlen(keys[k].k)) == 0)
-				break;
-		}
-		if (k == n)
-			die(l, "dynamic: unknown \"%s\"", l->l_word[i]);
-		*keys[k].v = number(l, im, l->l_word[i] + strlen(keys[k].k));
-	}
-}
-
-static void
 write_header(const struct line *l, struct image *im, const struct params *p)
 {
 	uint8_t b[1024] = { 0 };
@@ -162,12 +131,21 @@ void
 vhd_dynamic(const struct line *l, struct image *im)
 {
 	struct params p = { 2u << 20, 512, NOWHERE, NOWHERE, 0xff, 0, 3 };
+	const struct key keys[] = {
+		{ "block=", &p.p_block },
+		{ "head=", &p.p_head },
+		{ "bat=", &p.p_bat },
+		{ "entries=", &p.p_entries },
+		{ "pad=", &p.p_pad },
+		{ "end=", &p.p_end },
+		{ "type=", &p.p_type },
+	};
 	uint64_t size, len, bat_end;
 
 	if (l->l_nwords < 2)
 		die(l, "dynamic: want a size");
 	size = number(l, im, l->l_word[1]);
-	get_params(l, im, &p);
+	get_keys(l, im, 2, keys, sizeof(keys) / sizeof(keys[0]));
 	if (p.p_block == 0)
 		die(l, "dynamic: block size 0");
 	if (p.p_bat == NOWHERE)
@@ -240,7 +218,7 @@ void
 vhd_block(const struct line *l, struct image *im)
 {
 	struct layout y;
-	uint64_t i, off, data, len, noise;
+	uint64_t i, off, data, len;
 	uint8_t sec[4];
 
 	if (l->l_nwords != 4 || strcmp(l->l_word[2], "at") != 0)
@@ -259,7 +237,5 @@ vhd_block(const struct line *l, struct image *im)
 	if (i * y.y_block < y.y_size && len > y.y_size - i * y.y_block)
 		len = y.y_size - i * y.y_block;
 	write_bits(l, im, off, len / 512);
-	noise = len < 2 * NOISE ? len / 2 : NOISE;
-	file_random(l, im, data, noise, i + 1);
-	file_random(l, im, data + len - noise, noise, i + 1001);
+	file_noise(l, im, data, len, i + 1);
 }

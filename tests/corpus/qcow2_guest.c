@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: ISC */
+
+/* The guest's view of a sound qcow2 image: the active disk or a snapshot. */
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "qcow2.h"
+
+#define CLUSTER_MAX (1u << 21)
+#define NSUB 32u
+
+struct view {
+	struct image *v_out;
+	struct image v_data; /* where the clusters are */
+	uint64_t v_size;
+	int v_over; /* a backing file's bytes are there already */
+};
+
+static void
+put(const struct view *v, const uint8_t *b, uint64_t len, uint64_t to)
+{
+	if (to >= v->v_size)
+		return;
+	if (len > v->v_size - to)
+		len = v->v_size - to;
+	if (v->v_over)
+		file_write(NULL, v->v_out, b, len, to);
+	else
+		put_bytes(v->v_out, b, len, to);
+}
+
+static void
+put_packed(const struct walk *w, uint64_t to, uint64_t entry)
+{
+	static uint8_t in[2 * CLUSTER_MAX], b[CLUSTER_MAX];
+	z_stream z = { 0 };
+	uint64_t off, len;
+	int error;
+
+	off = q_packed(w->w_q, entry, &len);
+	file_read(NULL, w->w_im, in, len, off);
+	if (inflateInit2(&z, -15) != Z_OK)
+		die(NULL, "no memory");
+	z.next_in = in;
+	z.avail_in = (uInt)len;
+	z.next_out = b;
+	z.avail_out = (uInt)w->w_q->q_cluster;
+	error = inflate(&z, Z_FINISH);
+	if (error == Z_DATA_ERROR || z.avail_out != 0)
+		die(NULL, "cluster at %llu cannot be decompressed",
+		    (unsigned long long)to);
+	inflateEnd(&z);
+	put(w->w_arg, b, w->w_q->q_cluster, to);
+}
+
+static void
+put_part(const struct walk *w, uint64_t to, uint64_t off, uint64_t len)
+{
+	static uint8_t b[CLUSTER_MAX];
+	const struct view *v = w->w_arg;
+
+	if (off == NOWHERE)
+		memset(b, 0, len);
+	else
+		file_read(NULL, &v->v_data, b, len, off);
+	put(v, b, len, to);
+}
+
+static void
+put_subs(const struct walk *w, uint64_t to, uint64_t off, uint64_t bits)
+{
+	uint64_t len = w->w_q->q_cluster / NSUB, i;
+
+	for (i = 0; i < NSUB; i++, to += len, off += len) {
+		if (bits >> (32 + i) & 1)
+			put_part(w, to, NOWHERE, len);
+		else if (bits >> i & 1)
+			put_part(w, to, off, len);
+	}
+}
+
+static void
+put_cluster(const struct walk *w, uint64_t cl, uint64_t at, uint64_t entry,
+    uint64_t bits)
+{
+	const struct qimage *q = w->w_q;
+	uint64_t to = cl << q->q_bits, off = entry & OFFSET;
+	const struct view *v = w->w_arg;
+
+	(void)at;
+	if (to >= v->v_size)
+		return;
+	if ((entry & PACKED) != 0)
+		put_packed(w, to, entry);
+	else if (q->q_esz == 16)
+		put_subs(w, to, off, bits);
+	else if ((entry & 1) != 0)
+		put_part(w, to, NOWHERE, q->q_cluster);
+	else if (off != 0 ||
+	    ((q->q_incompat & DATA_FILE) != 0 && (entry & COPIED) != 0))
+		put_part(w, to, off, q->q_cluster);
+}
+
+/* The bytes of a raw backing file, as far as it and the disk go. */
+static void
+put_backing(const struct image *im, const struct qimage *q, struct view *v)
+{
+	struct image base;
+	char name[1024] = "";
+	uint8_t b[512];
+	uint64_t off, n;
+
+	if (q->q_backing_off == 0 || q->q_backing_len >= sizeof(name))
+		return;
+	file_read(NULL, im, name, q->q_backing_len, q->q_backing_off);
+	open_beside(&base, im, name, O_RDONLY);
+	for (off = 0; off < file_length(NULL, &base); off += n) {
+		n = file_length(NULL, &base) - off;
+		if (n > sizeof(b))
+			n = sizeof(b);
+		file_read(NULL, &base, b, n, off);
+		put(v, b, n, off);
+	}
+	close(base.im_fd);
+	v->v_over = 1;
+}
+
+static void
+find_snapshot(const struct image *im, const struct qimage *q, const char *id,
+    struct qsnap *s)
+{
+	uint64_t i, at = q->q_snap_off;
+
+	for (i = 0; i < q->q_nsnap; i++, at = s->s_next) {
+		q_snap(NULL, im, q, at, s);
+		if (strcmp(s->s_id, id) == 0)
+			return;
+	}
+	die(NULL, "no snapshot %s", id);
+}
+
+void
+qcow2_guest(const struct image *im, const char *snapshot, struct image *out)
+{
+	struct qimage q;
+	struct qsnap s;
+	struct view v;
+	struct walk w = { NULL, im, &q, &v, NULL, put_cluster };
+	char name[1024] = "";
+	uint64_t at, len;
+
+	q_load(NULL, im, &q);
+	s.s_l1_off = q.q_l1_off;
+	s.s_l1_n = q.q_l1_n;
+	s.s_size = q.q_size;
+	if (snapshot != NULL)
+		find_snapshot(im, &q, snapshot, &s);
+	v.v_out = out;
+	v.v_size = s.s_size;
+	v.v_data = *im;
+	v.v_over = 0;
+	at = q_ext(NULL, im, &q, EXT_DATA, &len);
+	if ((q.q_incompat & DATA_FILE) != 0 && at != 0 && len < sizeof(name)) {
+		file_read(NULL, im, name, len, at);
+		open_beside(&v.v_data, im, name, O_RDONLY);
+	}
+	file_resize(NULL, out, v.v_size);
+	put_backing(im, &q, &v);
+	q_walk(&w, s.s_l1_off, s.s_l1_n);
+}
