@@ -83,7 +83,9 @@ CMD_SRC = \
 	cmd/imgtool/progress.c cmd/imgtool/info.c cmd/imgtool/check.c \
 	cmd/imgtool/repair.c cmd/imgtool/map.c cmd/imgtool/convert.c \
 	cmd/imgtool/transfer.c cmd/imgtool/compare.c cmd/imgtool/create.c \
-	cmd/imgtool/dd.c cmd/imgtool/dd_read.c cmd/imgtool/dd_write.c
+	cmd/imgtool/dd.c cmd/imgtool/dd_read.c cmd/imgtool/dd_write.c \
+	cmd/imgtool/snapshot.c cmd/imgtool/info_json.c \
+	cmd/imgtool/info_text.c cmd/imgtool/check_chain.c cmd/imgtool/diff.c
 
 # One cmocka program per file, tests/unit/ mirrors lib/.
 UNIT_SRC = \

@@ -14,22 +14,21 @@
 #include "check.h"
 #include "host/host.h"
 
-#define COULD_NOT 1
-#define CORRUPT 2
-#define LEAKS 3
-
-/* 32 MiB of tables, used as they are read: each is read once. */
-#define SLICES 8192
+#define MEMORY (UINT64_C(64) << 20)
+#define SLICE 4096u /* of tables, which are read once: they take half */
 
 #define MAX_KEPT 1000000u /* findings that one repair looks at */
 
 #define OPT_DEEP (OPT_OWN + 0)
 #define OPT_DRYRUN (OPT_OWN + 1)
+#define OPT_MEMORY (OPT_OWN + 2)
 
 static const struct opt options[] = { OPT_ROW_FORMAT, OPT_ROW_OUTPUT,
 	{ OPT_DEEP, "deep", NULL, "read bitmaps and data too" },
 	{ 'r', "repair", "safe|all", "repair; \"all\" may change the disk" },
 	{ OPT_DRYRUN, "dry-run", NULL, "with -r: say what it would do" },
+	{ OPT_CHAIN, "backing-chain", NULL, "the images behind it too" },
+	{ OPT_MEMORY, "max-memory", "SIZE", "what the check may take; 64M" },
 	OPT_ROW_QUIET, OPT_ROW_END };
 
 static void
@@ -83,9 +82,16 @@ was_judged(const struct check *k)
 static void
 could_not(struct check *k, int error)
 {
+	char buf[SIZE_TEXT];
+
 	if (k->k_show && !k->k_json)
 		fflush(stdout);
-	complain_errno(k->k_name, error);
+	if (error == ENOMEM)
+		complain(k->k_name,
+		    "%s are not enough; --max-memory allows more",
+		    size_text(buf, k->k_memory));
+	else
+		complain_errno(k->k_name, error);
 	k->k_errors = 1;
 }
 
@@ -94,7 +100,8 @@ static void
 run(struct check *k)
 {
 	struct img_args a = { .a_format = k->k_format,
-		.a_slices = SLICES,
+		.a_slices = (uint32_t)(k->k_memory / 2 / SLICE),
+		.a_budget = k->k_memory,
 		.a_flags = IMG_VERIFY,
 		.a_report = found,
 		.a_arg = k };
@@ -113,7 +120,13 @@ run(struct check *k)
 			could_not(k, error);
 		return;
 	}
-	error = img_check(im, k->k_flags, (int64_t)time(NULL), &k->k_checked);
+	if (k->k_data != NULL)
+		error = img_lend_data(im, k->k_data);
+	if (error == 0)
+		error = img_check(im, k->k_flags, (int64_t)time(NULL),
+		    &k->k_checked);
+	if (error == 0 && k->k_behind.fi_row != IMG_ROW_NONE)
+		found(k, &k->k_behind);
 	if (error == 0)
 		k->k_total = 1;
 	else
@@ -136,6 +149,15 @@ count(uint64_t n, const char *what, const char *rest)
 	printf("%" PRIu64 " %s%s%s", n, what, n == 1 ? "" : "s", rest);
 }
 
+/* In percent of what is allocated. */
+static double
+share(uint64_t n, const struct img_checked *t)
+{
+	return (t->ch_allocated == 0 ?
+		0 :
+		100 * (double)n / (double)t->ch_allocated);
+}
+
 static void
 text_space(const struct img_checked *t)
 {
@@ -143,11 +165,9 @@ text_space(const struct img_checked *t)
 
 	if (t->ch_units > 0)
 		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% "
-		       "fragmented\n",
+		       "fragmented, %.2f%% compressed clusters\n",
 		    t->ch_allocated, t->ch_units, 100 * used / units,
-		    t->ch_allocated == 0 ?
-			0 :
-			100 * (double)t->ch_fragmented / used);
+		    share(t->ch_fragmented, t), share(t->ch_packed, t));
 	printf("Image end offset: %" PRIu64 "\n", t->ch_end);
 }
 
@@ -191,7 +211,7 @@ json_totals(const struct check *k)
 	json_num("total-clusters", t->ch_units);
 	json_num("allocated-clusters", t->ch_allocated);
 	json_num("fragmented-clusters", t->ch_fragmented);
-	json_num("compressed-clusters", 0);
+	json_num("compressed-clusters", t->ch_packed);
 	json_num("image-end-offset", t->ch_end);
 }
 
@@ -242,11 +262,12 @@ run_repair(struct check *k)
 		0);
 }
 
-static int
-check(struct check *k)
+int
+check_image(struct check *k)
 {
 	int error = 0;
 
+	k->k_errors = 0;
 	if (k->k_format == NULL)
 		error = img_probe(img_host_env(), k->k_file, &k->k_format);
 	if (error != 0) {
@@ -285,46 +306,62 @@ fix_argument(const struct command *c)
 	return (IMG_FIX_LOSSY);
 }
 
+static void
+set_option(struct check *k, int id)
+{
+	const struct command *c = &cmd_check;
+
+	if (id == 'f')
+		k->k_format = opts_format(c);
+	else if (id == OPT_OUTPUT)
+		k->k_json = opts_output(c);
+	else if (id == OPT_DEEP)
+		k->k_flags |= IMG_DEEP;
+	else if (id == 'r')
+		k->k_fix = fix_argument(c);
+	else if (id == OPT_DRYRUN)
+		k->k_dryrun = 1;
+	else if (id == OPT_CHAIN)
+		k->k_chain = 1;
+	else if (id == OPT_MEMORY)
+		k->k_memory = opts_size(c);
+	else
+		k->k_quiet = 1;
+}
+
 static int
 check_main(int argc, char **argv)
 {
 	const struct command *c = &cmd_check;
 	int id, status;
+	struct img_file *file;
 	struct check k;
 
 	memset(&k, 0, sizeof(k));
-	while ((id = opts_next(c, argc, argv)) != -1) {
-		if (id == 'f')
-			k.k_format = opts_format(c);
-		else if (id == OPT_OUTPUT)
-			k.k_json = opts_output(c);
-		else if (id == OPT_DEEP)
-			k.k_flags |= IMG_DEEP;
-		else if (id == 'r')
-			k.k_fix = fix_argument(c);
-		else if (id == OPT_DRYRUN)
-			k.k_dryrun = 1;
-		else
-			k.k_quiet = 1;
-	}
+	k.k_memory = MEMORY;
+	while ((id = opts_next(c, argc, argv)) != -1)
+		set_option(&k, id);
 	if (k.k_dryrun && k.k_fix == IMG_FIX_NONE)
 		opts_wrong(c, "--dry-run goes with -r");
+	if (k.k_chain && k.k_fix != IMG_FIX_NONE)
+		opts_wrong(c,
+		    "-r repairs one image; --backing-chain checks "
+		    "several");
 	argv = opts_operands(c, argc, argv, 1);
 	k.k_name = argv[0];
 	if (k.k_fix != IMG_FIX_NONE && !k.k_dryrun)
 		host_catch_signals();
-	if (file_open(&k.k_file, k.k_name,
+	if (file_open(&file, k.k_name,
 		k.k_fix != IMG_FIX_NONE && !k.k_dryrun ? IMG_HOST_RDWR : 0) !=
 	    0)
 		return (COULD_NOT);
+	k.k_file = file;
 	progress_start("check", 0);
-	status = check(&k);
+	status = k.k_chain ? check_chain(&k) : check_image(&k);
 	free(k.k_list);
-	img_host_close(k.k_file);
+	img_host_close(file);
 	return (status);
 }
 
 const struct command cmd_check = { "check", "judge an image, and repair it",
-	"[-f FMT] [--deep] [-r safe|all [--dry-run]] [--output=human|json] "
-	"[-q] FILE",
-	options, COULD_NOT, check_main };
+	"[OPTION ...] FILE", options, COULD_NOT, check_main };

@@ -18,6 +18,9 @@ static const struct opt options[] = { { 'f', "format", "FMT",
 					  "format of the first image" },
 	{ 'F', "second-format", "FMT", "format of the second image" },
 	{ 's', "strict", NULL, "sizes and allocation must be equal too" },
+	OPT_ROW_REFS,
+	{ OPT_SNAPSHOT, "snapshot", "NAME",
+	    "the first disk as this snapshot has it" },
 	OPT_ROW_PROGRESS, OPT_ROW_QUIET, OPT_ROW_END };
 
 static int
@@ -81,27 +84,28 @@ static int
 compare_main(int argc, char **argv)
 {
 	const struct command *c = &cmd_compare;
-	const struct img_format *fmt[2] = { NULL, NULL };
+	struct how how[2] = { { .h_need = IMG_ALLOW_READ },
+		{ .h_need = IMG_ALLOW_READ, .h_letter = 'F' } };
 	int id, strict = 0, quiet = 0, progress = 0, status;
 	struct image i[2];
 
 	while ((id = opts_next(c, argc, argv)) != -1) {
 		if (id == 'f')
-			fmt[0] = opts_format(c);
+			how[0].h_format = opts_format(c);
 		else if (id == 'F')
-			fmt[1] = opts_format(c);
+			how[1].h_format = opts_format(c);
 		else if (id == 's')
 			strict = 1;
 		else if (id == 'p')
 			progress = 1;
-		else
+		else if (!opts_how(c, id, &how[0]))
 			quiet = 1;
 	}
 	argv = opts_operands(c, argc, argv, 2);
-	if (image_open(&i[0], argv[0], fmt[0], 0, IMG_ALLOW_READ) != 0)
+	if (image_open(&i[0], argv[0], NULL, &how[0]) != 0)
 		return (NOT_OPENED);
 	status = NOT_OPENED;
-	if (image_open(&i[1], argv[1], fmt[1], 0, IMG_ALLOW_READ) == 0) {
+	if (image_open(&i[1], argv[1], NULL, &how[1]) == 0) {
 		progress_start("compare", progress && !quiet);
 		status = compare(i, strict, quiet);
 		image_close(&i[1]);
@@ -112,5 +116,4 @@ compare_main(int argc, char **argv)
 
 const struct command cmd_compare = { "compare",
 	"tell whether two images hold the same bytes",
-	"[-f FMT] [-F FMT] [-s] [-p] [-q] FILE1 FILE2", options, NOT_OPENED,
-	compare_main };
+	"[OPTION ...] FILE1 FILE2", options, NOT_OPENED, compare_main };

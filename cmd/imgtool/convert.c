@@ -13,6 +13,7 @@
 
 #include "convert.h"
 #include "host/host.h"
+#include "tool/tool.h"
 
 #define OPT_SIZE (OPT_OWN + 0)
 
@@ -20,7 +21,11 @@ static const struct opt options[] = { OPT_ROW_FORMAT,
 	{ 'O', "output-format", "FMT", "of the result; raw if not given" },
 	OPT_ROW_OPTIONS,
 	{ 'S', "sparse-size", "SIZE", "zeros that become a hole; 4k" },
+	{ 'B', "output-backing", "FILE", "what the result leaves out" },
+	{ 'F', "output-backing-format", "FMT", "format of that file" },
+	{ 'c', "compress", NULL, "compress what the result holds" },
 	{ 'n', "no-create", NULL, "write into an image that exists" },
+	OPT_ROW_REFS, { 'l', "snapshot", "NAME", OPT_HELP_SNAPSHOT },
 	OPT_ROW_PROGRESS, OPT_ROW_QUIET, OPT_ROW_RESULT,
 	{ OPT_SIZE, "size", "SIZE", "of the disk that comes from a pipe" },
 	OPT_ROW_END };
@@ -63,10 +68,9 @@ static int
 open_stdin(struct job *j)
 {
 	const struct img_format *raw = img_format_find("raw");
-	struct img_file *file;
 	int error, fd;
 
-	if (j->j_infmt != NULL && j->j_infmt != raw) {
+	if (j->j_in.h_format != NULL && j->j_in.h_format != raw) {
 		complain(stdin_name, "only raw can be read from it");
 		return (1);
 	}
@@ -76,19 +80,17 @@ open_stdin(struct job *j)
 	}
 	if (input_is_file()) {
 		fd = dup(STDIN_FILENO);
-		error = fd == -1 ? errno : img_host_fdopen(&file, fd);
+		error = fd == -1 ? errno : img_host_fdopen(&j->j_spool, fd);
 		if (error != 0)
 			complain_errno(stdin_name, error);
 	} else {
-		error = spool(j, &file);
+		error = spool(j, &j->j_spool);
 	}
 	if (error != 0)
 		return (1);
-	if (image_open_file(&j->j_src, stdin_name, file, raw, 0,
-		IMG_ALLOW_READ) != 0) {
-		img_host_close(file);
+	j->j_in.h_format = raw;
+	if (image_open(&j->j_src, stdin_name, j->j_spool, &j->j_in) != 0)
 		return (1);
-	}
 	j->j_size = img_size(j->j_src.i_img);
 	return (0);
 }
@@ -98,8 +100,7 @@ open_source(struct job *j)
 {
 	if (is_dash(j->j_from))
 		return (open_stdin(j));
-	if (image_open(&j->j_src, j->j_from, j->j_infmt, 0, IMG_ALLOW_READ) !=
-	    0)
+	if (image_open(&j->j_src, j->j_from, NULL, &j->j_in) != 0)
 		return (1);
 	j->j_size = img_size(j->j_src.i_img);
 	return (0);
@@ -119,8 +120,10 @@ convert(struct job *j)
 		else
 			status = transfer_new(j);
 	}
-	if (j->j_src.i_file != NULL && image_close(&j->j_src) != 0)
+	if (image_close(&j->j_src) != 0)
 		status = 1;
+	if (j->j_spool != NULL)
+		(void)img_host_close(j->j_spool);
 	return (status);
 }
 
@@ -131,7 +134,7 @@ set_option(struct job *j, int id)
 	uint64_t n;
 
 	if (id == 'f') {
-		j->j_infmt = opts_format(c);
+		j->j_in.h_format = opts_format(c);
 	} else if (id == 'O') {
 		j->j_outfmt = opts_format(c);
 	} else if (id == 'o') {
@@ -141,6 +144,12 @@ set_option(struct job *j, int id)
 		j->j_sparse = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 	} else if (id == 'n') {
 		j->j_over = 1;
+	} else if (id == 'B') {
+		opts_add(c, j->j_opts, "backing_file", optarg);
+	} else if (id == 'F') {
+		opts_add(c, j->j_opts, "backing_fmt", optarg);
+	} else if (id == 'c') {
+		j->j_pack = 1;
 	} else if (id == 'q') {
 		j->j_quiet = 1;
 	} else if (id == OPT_NOCLOBBER) {
@@ -150,7 +159,15 @@ set_option(struct job *j, int id)
 	} else if (id == OPT_SIZE) {
 		j->j_size = opts_size(c);
 		j->j_sized = 1;
+	} else {
+		(void)opts_how(c, id == 'l' ? OPT_SNAPSHOT : id, &j->j_in);
 	}
+}
+
+static int
+has_option(const struct job *j, const char *name)
+{
+	return (img_opt_get(j->j_opts, name, NULL, 0) != ENOENT);
 }
 
 /* What does not go together. */
@@ -170,7 +187,12 @@ check_options(const struct job *j)
 		opts_wrong(c, "%s has no options",
 		    img_format_name(j->j_outfmt));
 	if (j->j_over && j->j_opts[0] != '\0')
-		opts_wrong(c, "-o is for a new image, and -n for an old one");
+		opts_wrong(c,
+		    "-o and -B are for a new image, and -n for an old one");
+	if (j->j_sized && j->j_pack)
+		opts_wrong(c, "-c needs a source of known length, not --size");
+	if (has_option(j, "backing_file") != has_option(j, "backing_fmt"))
+		opts_wrong(c, "-B goes with -F, the format of that file");
 	if (j->j_over && (j->j_flags & HOST_NOCLOBBER) != 0)
 		opts_wrong(c, "--no-clobber and -n exclude each other");
 }
@@ -179,7 +201,7 @@ static int
 convert_main(int argc, char **argv)
 {
 	const struct command *c = &cmd_convert;
-	struct job j = { .j_sparse = 4096 };
+	struct job j = { .j_sparse = 4096, .j_in.h_need = IMG_ALLOW_READ };
 	int id, progress = 0;
 
 	while ((id = opts_next(c, argc, argv)) != -1) {
@@ -197,6 +219,9 @@ convert_main(int argc, char **argv)
 	j.j_from = argv[0];
 	j.j_to = argv[1];
 	check_options(&j);
+	j.j_out.h_format = j.j_outfmt;
+	j.j_out.h_need = IMG_ALLOW_WRITE;
+	j.j_out.h_letter = 'O';
 	host_catch_signals();
 	progress_start("convert", progress && !j.j_quiet);
 	return (convert(&j));

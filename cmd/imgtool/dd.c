@@ -84,8 +84,12 @@ dd_parse(const struct command *c, int argc, char **argv, struct dd *d)
 	memset(d, 0, sizeof(*d));
 	d->d_bs = 512;
 	d->d_count = UINT64_MAX;
-	while ((id = opts_next(c, argc, argv)) != -1)
-		d->d_format = opts_format(c);
+	while ((id = opts_next(c, argc, argv)) != -1) {
+		if (id == 'l')
+			id = OPT_SNAPSHOT;
+		if (!opts_how(c, id, &d->d_how))
+			d->d_how.h_format = opts_format(c);
+	}
 	for (; optind < argc; optind++)
 		operand(c, argv[optind], d);
 	if (d->d_bs == 0)

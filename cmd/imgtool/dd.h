@@ -14,7 +14,7 @@
 #define DD_NOXFER 4u /* no line about bytes and rate */
 
 struct dd {
-	const struct img_format *d_format;
+	struct how d_how;
 	const char *d_if; /* NULL if not given */
 	const char *d_of;
 	uint64_t d_bs;    /* never 0 */

@@ -19,7 +19,8 @@ static const struct opt options[] = { { OPT_OPERAND, "if", "IMAGE",
 	{ OPT_OPERAND, "count", "N", "at most so many blocks" },
 	{ OPT_OPERAND, "skip", "N", "blocks of the disk to leave out first" },
 	{ OPT_OPERAND, "status", "WHAT", "none, noxfer or progress" },
-	OPT_ROW_FORMAT, OPT_ROW_END };
+	OPT_ROW_FORMAT, OPT_ROW_REFS,
+	{ 'l', "snapshot", "NAME", OPT_HELP_SNAPSHOT }, OPT_ROW_END };
 
 static int
 copy_to(const struct dd *d, struct image *i, uint64_t voff, uint64_t len,
@@ -47,7 +48,7 @@ copy_to_file(const struct dd *d, struct image *i, uint64_t voff, uint64_t len)
 {
 	struct host_output *out;
 
-	if (host_same_path(i->i_file, d->d_of)) {
+	if (image_has_path(i, d->d_of)) {
 		complain(d->d_of, "image and output are the same");
 		return (1);
 	}
@@ -79,7 +80,7 @@ dd_read(const struct dd *d, struct image *i)
 	progress_start("dd-read", (d->d_status & DD_PROGRESS) != 0);
 	if (d->d_of != NULL)
 		return (copy_to_file(d, i, voff, len));
-	if (host_same_fd(i->i_file, STDOUT_FILENO)) {
+	if (image_has(i, STDOUT_FILENO)) {
 		complain("standard output", "image and output are the same");
 		return (1);
 	}
@@ -98,7 +99,8 @@ dd_read_main(int argc, char **argv)
 	if (d.d_if == NULL)
 		opts_wrong(&cmd_dd_read, "if=IMAGE is missing");
 	host_catch_signals();
-	if (image_open(&i, d.d_if, d.d_format, 0, IMG_ALLOW_READ) != 0)
+	d.d_how.h_need = IMG_ALLOW_READ;
+	if (image_open(&i, d.d_if, NULL, &d.d_how) != 0)
 		return (1);
 	status = dd_read(&d, &i);
 	return (image_close(&i) != 0 ? 1 : status);
@@ -106,6 +108,6 @@ dd_read_main(int argc, char **argv)
 
 const struct command cmd_dd_read = { "dd-read",
 	"copy bytes of a disk to a file or a pipe",
-	"[-f FMT] if=IMAGE [of=FILE] [bs=N] [count=N] [skip=N] "
+	"[OPTION ...] if=IMAGE [of=FILE] [bs=N] [count=N] [skip=N] "
 	"[status=WHAT]",
 	options, 1, dd_read_main };

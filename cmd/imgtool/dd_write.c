@@ -23,7 +23,7 @@ static const struct opt options[] = { { OPT_OPERAND, "of", "IMAGE",
 	{ OPT_OPERAND, "count", "N", "at most so many blocks" },
 	{ OPT_OPERAND, "seek", "N", "blocks of the disk to leave out first" },
 	{ OPT_OPERAND, "status", "WHAT", "none, noxfer or progress" },
-	OPT_ROW_FORMAT, OPT_ROW_END };
+	OPT_ROW_FORMAT, OPT_ROW_REFS, OPT_ROW_END };
 
 struct input {
 	const char *n_name;
@@ -61,7 +61,7 @@ is_known_to_fit(const struct dd *d, struct image *i, const struct input *n)
 {
 	uint64_t voff = dd_bytes(d, d->d_skip), size = img_size(i->i_img);
 
-	if (host_same_fd(i->i_file, n->n_fd)) {
+	if (image_has(i, n->n_fd)) {
 		complain(n->n_name, "image and input are the same");
 		return (0);
 	}
@@ -151,8 +151,9 @@ dd_write_main(int argc, char **argv)
 	host_catch_signals();
 	if (open_input(&d, &n) != 0)
 		return (1);
-	if (image_open(&i, d.d_of, d.d_format, IMG_RDWR | IMG_VERIFY,
-		IMG_ALLOW_WRITE) != 0) {
+	d.d_how.h_flags = IMG_RDWR | IMG_VERIFY;
+	d.d_how.h_need = IMG_ALLOW_WRITE;
+	if (image_open(&i, d.d_of, NULL, &d.d_how) != 0) {
 		close(n.n_fd);
 		return (1);
 	}
@@ -167,6 +168,6 @@ dd_write_main(int argc, char **argv)
 
 const struct command cmd_dd_write = { "dd-write",
 	"copy a file or a pipe to bytes of a disk",
-	"[-f FMT] of=IMAGE [if=FILE] [bs=N] [count=N] [seek=N] "
+	"[OPTION ...] of=IMAGE [if=FILE] [bs=N] [count=N] [seek=N] "
 	"[status=WHAT]",
 	options, 1, dd_write_main };

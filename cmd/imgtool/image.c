@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "imgtool.h"
+#include "host/host.h"
 
 /* A finding that outlives the call that brings it. */
 static void
@@ -68,16 +69,6 @@ warn(const struct image *i)
 		    i->i_nwarn - IMAGE_WARNINGS);
 }
 
-static void
-tell_open(const struct image *i, int error)
-{
-	if (i->i_limit.fi_row != IMG_ROW_NONE &&
-	    (error == EFTYPE || error == EROFS))
-		complain_finding(i->i_name, &i->i_limit, 0);
-	else
-		complain_errno(i->i_name, error);
-}
-
 static int
 is_allowed(const struct image *i, enum img_allows need)
 {
@@ -93,34 +84,6 @@ is_allowed(const struct image *i, enum img_allows need)
 }
 
 int
-image_open_file(struct image *i, const char *name, struct img_file *file,
-    const struct img_format *fmt, unsigned flags, enum img_allows need)
-{
-	struct img_args args = { .a_format = fmt,
-		.a_flags = flags,
-		.a_report = report,
-		.a_arg = i };
-	int error;
-
-	memset(i, 0, sizeof(*i));
-	i->i_name = name;
-	i->i_file = file;
-	error = img_open(&i->i_img, img_host_env(), file, &args);
-	if (error != 0) {
-		i->i_img = NULL;
-		tell_open(i, error);
-	} else if (!is_allowed(i, need)) {
-		error = EFTYPE;
-	} else {
-		i->i_format = img_format_of(i->i_img);
-		warn(i);
-		return (0);
-	}
-	image_drop(i);
-	return (error);
-}
-
-int
 file_open(struct img_file **file, const char *name, unsigned flags)
 {
 	int error = img_host_open(file, name, flags);
@@ -132,21 +95,88 @@ file_open(struct img_file **file, const char *name, unsigned flags)
 	return (error);
 }
 
-int
-image_open(struct image *i, const char *name, const struct img_format *fmt,
-    unsigned flags, enum img_allows need)
+void
+image_tell_chain(const char *name, const struct img_chain_args *ca, int error,
+    int letter)
 {
-	struct img_file *file;
+	const char *words = ca->ca_why[0] != '\0' ? ca->ca_why :
+						    error_text(error);
+	const char *fmt = NULL;
+	char text[sizeof(ca->ca_blamed) + sizeof(ca->ca_why) + 64];
+
+	if (strcmp(name, ca->ca_name) == 0)
+		snprintf(text, sizeof(text), "%s", words);
+	else
+		snprintf(text, sizeof(text), "needs \"%s\": %s", ca->ca_name,
+		    words);
+	if (error == EPERM && ca->ca_state != NULL)
+		fmt = img_format_name(ca->ca_state);
+	if (fmt != NULL && ca->ca_state_depth == 0)
+		complain_permit(name, text, letter, fmt);
+	else if (fmt != NULL && ca->ca_state_depth == 1)
+		complain(name, "%s; --backing-format %s states it", text, fmt);
+	else
+		complain(name, "%s", text);
+}
+
+static void
+tell_open(const struct image *i, const struct img_chain_args *ca, int error,
+    int letter)
+{
+	if (i->i_limit.fi_row != IMG_ROW_NONE && ca->ca_why[0] == '\0' &&
+	    (error == EFTYPE || error == EROFS))
+		complain_finding(i->i_name, &i->i_limit, 0);
+	else
+		image_tell_chain(i->i_name, ca, error, letter);
+}
+
+static void
+set_chain_args(struct img_chain_args *ca, const struct how *h)
+{
+	memset(ca, 0, sizeof(*ca));
+	ca->ca_args.a_format = h->h_format;
+	ca->ca_args.a_flags = h->h_flags;
+	ca->ca_args.a_snapshot = h->h_snapshot;
+	ca->ca_flags = h->h_chain;
+	ca->ca_backing = h->h_backing;
+	ca->ca_backing_format = h->h_backing_format;
+	ca->ca_data_file = h->h_data_file;
+}
+
+int
+image_open(struct image *i, const char *name, struct img_file *file,
+    const struct how *h)
+{
+	struct img_chain_args ca;
+	char *id = NULL;
 	int error;
 
-	error =
-	    file_open(&file, name, (flags & IMG_RDWR) != 0 ? IMG_HOST_RDWR : 0);
-	if (error != 0)
+	memset(i, 0, sizeof(*i));
+	i->i_name = name;
+	set_chain_args(&ca, h);
+	ca.ca_args.a_report = report;
+	ca.ca_args.a_arg = i;
+	if (h->h_snapshot != NULL && (error = snapshot_id(name, h, &id)) != 0)
 		return (error);
-	error = image_open_file(i, name, file, fmt, flags, need);
-	if (error != 0)
-		img_host_close(file);
-	return (error);
+	if (id != NULL)
+		ca.ca_args.a_snapshot = id;
+	error = img_chain_open(&i->i_chain, name, file, &ca);
+	free(id);
+	if (error != 0) {
+		i->i_chain = NULL;
+		tell_open(i, &ca, error, h->h_letter != 0 ? h->h_letter : 'f');
+		image_drop(i);
+		return (error);
+	}
+	i->i_img = img_chain_image(i->i_chain, 0);
+	i->i_file = img_chain_file(i->i_chain, 0);
+	if (!is_allowed(i, h->h_need)) {
+		image_drop(i);
+		return (EFTYPE);
+	}
+	i->i_format = img_format_of(i->i_img);
+	warn(i);
+	return (0);
 }
 
 void
@@ -170,46 +200,71 @@ image_complain(struct image *i, int error, uint64_t voff)
 	}
 }
 
-int
-image_end(struct image *i)
+/* The n-th of the files that it is made of; NULL past the last. */
+static const struct img_file *
+file_at(const struct image *i, unsigned n)
 {
-	int error;
+	return (n % 2 == 0 ? img_chain_file(i->i_chain, n / 2) :
+			     host_chain_data(i->i_chain, n / 2));
+}
 
-	if (i->i_img == NULL)
-		return (0);
-	error = img_close(i->i_img);
+int
+image_has(const struct image *i, int fd)
+{
+	const struct img_file *f;
+	unsigned n;
+
+	for (n = 0; (f = file_at(i, n)) != NULL || n % 2 == 1; n++)
+		if (f != NULL && host_same_fd(f, fd))
+			return (1);
+	return (0);
+}
+
+int
+image_has_path(const struct image *i, const char *path)
+{
+	const struct img_file *f;
+	unsigned n;
+
+	for (n = 0; (f = file_at(i, n)) != NULL || n % 2 == 1; n++)
+		if (f != NULL && host_same_path(f, path))
+			return (1);
+	return (0);
+}
+
+static void
+forget_findings(struct image *i)
+{
+	unsigned n;
+
+	for (n = 0; n < IMAGE_WARNINGS; n++)
+		forget(&i->i_warn[n]);
+	forget(&i->i_limit);
+	i->i_chain = NULL;
 	i->i_img = NULL;
-	image_drop(i);
+	i->i_file = NULL;
+}
+
+int
+image_close(struct image *i)
+{
+	int error = 0;
+
+	if (i->i_chain != NULL)
+		error = img_chain_close(i->i_chain);
+	forget_findings(i);
 	if (error != 0)
 		complain_errno(i->i_name, error);
 	return (error);
 }
 
 int
-image_close(struct image *i)
-{
-	struct img_file *file = i->i_file;
-	int error, error2;
-
-	error = image_end(i);
-	error2 = img_host_close(file);
-	if (error == 0 && error2 != 0)
-		complain_errno(i->i_name, error2);
-	return (error != 0 ? error : error2);
-}
-
-int
 image_drop(struct image *i)
 {
 	int begun = 0;
-	unsigned n;
 
-	if (i->i_img != NULL)
-		begun = img_abandon(i->i_img);
-	for (n = 0; n < IMAGE_WARNINGS; n++)
-		forget(&i->i_warn[n]);
-	forget(&i->i_limit);
-	i->i_img = NULL;
-	i->i_file = NULL;
+	if (i->i_chain != NULL)
+		begun = img_chain_abandon(i->i_chain);
+	forget_findings(i);
 	return (begun);
 }

@@ -18,6 +18,8 @@
 static const struct command *const commands[] = { COMMANDS NULL };
 #undef C
 
+char **command_line;
+
 /* What qemu-img has and we have not, and what comes nearest. */
 static const struct {
 	const char *q_name;
@@ -123,6 +125,7 @@ main(int argc, char **argv)
 	const struct command *const *c;
 	int status;
 
+	command_line = argv;
 	guard_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {

@@ -16,6 +16,8 @@
 
 #define IMGTOOL_VERSION "0.1.0"
 
+struct how;
+
 /* Every subcommand, in the order in which the help shows them. */
 #define COMMANDS   \
 	C(info)    \
@@ -62,9 +64,14 @@ void opts_wrong(const struct command *, const char *fmt, ...)
 const struct img_format *opts_format(const struct command *);
 uint64_t opts_size(const struct command *);
 int opts_output(const struct command *);
-/* Add the argument to what -o said before. */
-#define OPTS_MAX 1024
+/* Is this one of OPT_ROW_REFS or OPT_SNAPSHOT?  Then it is in there now. */
+int opts_how(const struct command *, int id, struct how *);
+/* Add the argument to what -o said before; room for names of 1023 bytes. */
+#define OPTS_MAX 8192
 void opts_join(const struct command *, char *buf);
+/* Add name=value, with the commas in it doubled. */
+void opts_add(const struct command *, char *buf, const char *name,
+    const char *value);
 void print_help(const struct command *);
 
 #define OPT_OPERAND 1  /* a row of the help: an operand of the form x=y */
@@ -72,6 +79,11 @@ void print_help(const struct command *);
 #define OPT_CHAIN 257
 #define OPT_NOCLOBBER 258
 #define OPT_FORCE 259
+#define OPT_BACKING 260
+#define OPT_BACKING_FORMAT 261
+#define OPT_DATA_FILE 262
+#define OPT_NO_BACKING 263
+#define OPT_SNAPSHOT 264
 #define OPT_OWN 300 /* a command's own start here */
 
 #define OPT_ROW_FORMAT                                            \
@@ -102,6 +114,17 @@ void print_help(const struct command *);
 		OPT_FORCE, "force", NULL,                              \
 		    "replace one with other hard links too"            \
 	}
+/* What stands in place of what an image references. */
+#define OPT_ROW_REFS                                                        \
+	{ OPT_BACKING, "backing", "FILE", "in place of its backing file" }, \
+	    { OPT_BACKING_FORMAT, "backing-format", "FMT",                  \
+		    "format of the backing file" },                         \
+	    { OPT_NO_BACKING, "no-backing", NULL, "read the image alone" }, \
+	{                                                                   \
+		OPT_DATA_FILE, "data-file", "FILE",                         \
+		    "in place of its data file"                             \
+	}
+#define OPT_HELP_SNAPSHOT "the disk as this snapshot has it"
 #define OPT_ROW_END                                       \
 	{ 'h', "help", NULL, "show this text and exit" }, \
 	{                                                 \
@@ -114,6 +137,8 @@ void print_help(const struct command *);
 
 /* The exit status when the work ended with this one: see to stdout first. */
 int finish(int status, int error);
+/* How the program was called. */
+extern char **command_line;
 
 /* ------------------------------------------------------------------------
  * size.c
@@ -137,6 +162,9 @@ void complain(const char *file, const char *fmt, ...)
     __attribute__((__format__(__printf__, 2, 3)));
 /* "imgtool: FILE: words for the error". */
 void complain_errno(const char *file, int error);
+/* The same with a command at the end: this one, with one option more. */
+void complain_permit(const char *file, const char *text, int letter,
+    const char *value);
 /* "imgtool: FILE: ROW at OFFSET: ..." with "warning: " before the row. */
 void complain_finding(const char *file, const struct img_finding *, int warn);
 const char *error_text(int error);
@@ -169,8 +197,22 @@ long utf8_next(const char **s);
 
 #define IMAGE_WARNINGS 8u
 
+/* How to open an image; all 0: read what is found out, with what it names. */
+struct how {
+	const struct img_format *h_format; /* NULL: by probing */
+	unsigned h_flags;                  /* IMG_* */
+	unsigned h_chain;                  /* IMG_CHAIN_* */
+	enum img_allows h_need;            /* the least it must allow */
+	int h_letter;          /* of the option that states the format; 0: f */
+	const char *h_backing; /* these and the next: NULL as recorded */
+	const struct img_format *h_backing_format;
+	const char *h_data_file;
+	const char *h_snapshot; /* NULL: as the disk is now */
+};
+
 struct image {
 	const char *i_name;
+	struct img_chain *i_chain;
 	struct img_file *i_file;
 	struct img *i_img;
 	const struct img_format *i_format;
@@ -183,24 +225,29 @@ struct image {
 int file_open(struct img_file **, const char *name, unsigned flags);
 
 /*
- * Open an image with IMG_* flags, by path or in a file that stays the
- * caller's.  It must allow at least what is asked for.  What goes wrong is
- * told, and what is corrupt in it too.
+ * Open an image, by path or in a file that stays the caller's.  What goes
+ * wrong is told, and what is corrupt in it too.
  */
-int image_open(struct image *, const char *name, const struct img_format *,
-    unsigned flags, enum img_allows);
-int image_open_file(struct image *, const char *name, struct img_file *,
-    const struct img_format *, unsigned flags, enum img_allows);
+int image_open(struct image *, const char *name, struct img_file *,
+    const struct how *);
+/* Tell why one of its chain could not be opened. */
+void image_tell_chain(const char *name, const struct img_chain_args *,
+    int error, int letter);
 /* Tell why reading or writing at voff failed. */
 void image_complain(struct image *, int error, uint64_t voff);
-/* Close the image, and the file with it; an error is told and returned. */
-int image_end(struct image *);
+/* Is this among the files that it is made of?  It may be open already. */
+int image_has(const struct image *, int fd);
+int image_has_path(const struct image *, const char *path);
+/* Close the image with all that it opened; an error is told and returned. */
 int image_close(struct image *);
 /*
  * Take the image from under a failed job: nothing is told.  1 where a fresh
  * one had been written to.
  */
 int image_drop(struct image *);
+
+/* snapshot.c: the id of the one that h_snapshot means, if it says so. */
+int snapshot_id(const char *name, const struct how *, char **idp);
 
 /* ------------------------------------------------------------------------
  * output.c: results.  What goes wrong is told.
@@ -214,6 +261,8 @@ int output_commit(struct host_output *, const char *path);
 /* img_create: an empty image in a new file; opts is "" or as for -o. */
 int output_create(struct img_file *, const char *path,
     const struct img_format *, uint64_t size, const char *opts);
+/* The IMG_* flags that opts, as for -o, ask for. */
+unsigned output_flags(const char *opts);
 /* Is this "-o help"?  Then the format's options were printed. */
 int output_help(const struct img_format *, const char *opts);
 

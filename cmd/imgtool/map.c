@@ -18,6 +18,7 @@ static const struct opt options[] = { OPT_ROW_FORMAT, OPT_ROW_OUTPUT,
 	{ 'l', "length", "SIZE", "tell of so many bytes" },
 	{ 'l', "max-length", "SIZE", NULL },
 	{ OPT_TOTALS, "totals", NULL, "how much there is of each kind" },
+	OPT_ROW_REFS, { OPT_SNAPSHOT, "snapshot", "NAME", OPT_HELP_SNAPSHOT },
 	OPT_ROW_END };
 
 static const char *const kinds[] = { [IMG_HOLE] = "hole",
@@ -72,6 +73,7 @@ static void
 print_text(const struct map *m)
 {
 	const struct img_extent *e = &m->m_last;
+	const struct img_chain *ch = m->m_image.i_chain;
 	char at[32] = "-", row[32];
 
 	if (e->e_off != IMG_NOWHERE)
@@ -80,7 +82,9 @@ print_text(const struct map *m)
 	    e->e_len, at, kinds[e->e_type]);
 	if (e->e_type == IMG_BAD)
 		printf("%s ", row_name(row, sizeof(row), e->e_row));
-	print_safe(stdout, m->m_image.i_name);
+	print_safe(stdout,
+	    e->e_file == 1 ? host_chain_data_path(ch, m->m_depth) :
+			     img_chain_path(ch, m->m_depth));
 	putchar('\n');
 }
 
@@ -200,7 +204,7 @@ static int
 map_main(int argc, char **argv)
 {
 	const struct command *c = &cmd_map;
-	const struct img_format *fmt = NULL;
+	struct how how = { .h_need = IMG_ALLOW_MAP };
 	uint64_t voff = 0, len = UINT64_MAX;
 	struct map m;
 	int id, status;
@@ -208,23 +212,22 @@ map_main(int argc, char **argv)
 	memset(&m, 0, sizeof(m));
 	while ((id = opts_next(c, argc, argv)) != -1) {
 		if (id == 'f')
-			fmt = opts_format(c);
+			how.h_format = opts_format(c);
 		else if (id == OPT_OUTPUT)
 			m.m_json = opts_output(c);
 		else if (id == 's')
 			voff = opts_size(c);
 		else if (id == 'l')
 			len = opts_size(c);
-		else
+		else if (!opts_how(c, id, &how))
 			m.m_totals = 1;
 	}
 	argv = opts_operands(c, argc, argv, 1);
-	if (image_open(&m.m_image, argv[0], fmt, 0, IMG_ALLOW_MAP) != 0)
+	if (image_open(&m.m_image, argv[0], NULL, &how) != 0)
 		return (1);
 	status = map(&m, voff, len);
 	return (image_close(&m.m_image) != 0 ? 1 : status);
 }
 
 const struct command cmd_map = { "map", "tell where the bytes of a disk are",
-	"[-f FMT] [--output=human|json] [-s OFFSET] [-l SIZE] [--totals] FILE",
-	options, 1, map_main };
+	"[OPTION ...] FILE", options, 1, map_main };

@@ -179,3 +179,42 @@ opts_join(const struct command *c, char *buf)
 		opts_wrong(c, "options longer than %d bytes", OPTS_MAX - 2);
 	snprintf(buf + at, OPTS_MAX - at, "%s%s", at > 0 ? "," : "", optarg);
 }
+
+void
+opts_add(const struct command *c, char *buf, const char *name,
+    const char *value)
+{
+	size_t at = strlen(buf);
+
+	if (at + strlen(name) + 2 * strlen(value) + 3 > OPTS_MAX)
+		opts_wrong(c, "options longer than %d bytes", OPTS_MAX - 1);
+	at += (size_t)snprintf(buf + at, OPTS_MAX - at,
+	    "%s%s=", at > 0 ? "," : "", name);
+	for (; *value != '\0'; value++) {
+		if (*value == ',')
+			buf[at++] = ',';
+		buf[at++] = *value;
+	}
+	buf[at] = '\0';
+}
+
+int
+opts_how(const struct command *c, int id, struct how *h)
+{
+	if (id == OPT_BACKING)
+		h->h_backing = optarg;
+	else if (id == OPT_BACKING_FORMAT)
+		h->h_backing_format = opts_format(c);
+	else if (id == OPT_NO_BACKING)
+		h->h_chain |= IMG_CHAIN_ALONE;
+	else if (id == OPT_DATA_FILE)
+		h->h_data_file = optarg;
+	else if (id == OPT_SNAPSHOT)
+		h->h_snapshot = optarg;
+	else
+		return (0);
+	if ((h->h_chain & IMG_CHAIN_ALONE) &&
+	    (h->h_backing != NULL || h->h_backing_format != NULL))
+		opts_wrong(c, "--no-backing leaves nothing for --backing");
+	return (1);
+}

@@ -9,6 +9,7 @@
 
 #include "imgtool.h"
 #include "host/host.h"
+#include "tool/tool.h"
 
 int
 output_open(struct host_output **out, const char *path, unsigned flags)
@@ -70,6 +71,17 @@ output_create(struct img_file *file, const char *path,
 	else if (error != 0)
 		complain_errno(path, error);
 	return (error);
+}
+
+unsigned
+output_flags(const char *opts)
+{
+	char profile[16];
+
+	return (img_opt_get(opts, "profile", profile, sizeof(profile)) == 0 &&
+		    strcmp(profile, "vmd") == 0 ?
+		IMG_PLAIN :
+		0);
 }
 
 int

@@ -66,13 +66,13 @@ is_control(long c)
 	    (c >= 0x2066 && c <= 0x2069) || c == 0xfeff);
 }
 
-void
-print_safe(FILE *fp, const char *s)
+static void
+print_part(FILE *fp, const char *s, const char *end)
 {
 	const char *at;
 	long c;
 
-	while (*s != '\0') {
+	while (s < end) {
 		at = s;
 		c = utf8_next(&s);
 		if (c < 0)
@@ -84,6 +84,12 @@ print_safe(FILE *fp, const char *s)
 		else
 			fprintf(fp, "\\u%04lx", (unsigned long)c);
 	}
+}
+
+void
+print_safe(FILE *fp, const char *s)
+{
+	print_part(fp, s, s + strlen(s));
 }
 
 const char *
@@ -147,7 +153,7 @@ complain_begin(const char *file)
 void
 complain(const char *file, const char *fmt, ...)
 {
-	char text[1024];
+	char text[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -172,6 +178,45 @@ void
 complain_errno(const char *file, int error)
 {
 	complain(file, "%s", error_text(error));
+}
+
+/* An argument as a shell takes it. */
+static void
+print_quoted(const char *s)
+{
+	const char *p;
+
+	if (*s != '\0' &&
+	    s[strcspn(s, " \t\n\"\\'$&|;<>()*?[]{}~#!`")] == '\0') {
+		print_safe(stderr, s);
+		return;
+	}
+	putc('\'', stderr);
+	for (p = s; *p != '\0'; p = s) {
+		s += strcspn(s, "'");
+		print_part(stderr, p, s);
+		if (*s == '\'') {
+			fputs("'\\''", stderr);
+			s++;
+		}
+	}
+	putc('\'', stderr);
+}
+
+void
+complain_permit(const char *file, const char *text, int letter,
+    const char *value)
+{
+	char **arg;
+
+	complain_begin(file);
+	print_safe(stderr, text);
+	fprintf(stderr, ": imgtool %s -%c %s", command_line[1], letter, value);
+	for (arg = command_line + 2; *arg != NULL; arg++) {
+		putc(' ', stderr);
+		print_quoted(*arg);
+	}
+	putc('\n', stderr);
 }
 
 void

@@ -17,10 +17,34 @@
 static void
 tell_copy(struct job *j, const struct img_copy *cp, int error)
 {
-	if (error == EINTR || cp->cp_dst)
+	if (error == ENOTSUP && cp->cp_dst && j->j_pack)
+		complain(j->j_to, "%s has no compression",
+		    img_format_name(j->j_outfmt));
+	else if (error == EINTR || cp->cp_dst)
 		complain_errno(j->j_to, error);
 	else
 		image_complain(&j->j_src, error, cp->cp_bad_voff);
+}
+
+static int
+copy(struct job *j, struct image *dst, int inplace)
+{
+	struct img_copy cp = { .cp_sparse = j->j_sparse,
+		.cp_flags = (inplace ? IMG_COPY_INPLACE : 0) |
+		    (j->j_pack ? IMG_COPY_PACK : 0) };
+	int error;
+
+	error = img_copy(img_host_env(), j->j_src.i_img, dst->i_img, &cp);
+	if (error != 0)
+		tell_copy(j, &cp, error);
+	return (error);
+}
+
+/* Does it show something where nothing is stored in it? */
+static int
+is_backed(const struct image *dst)
+{
+	return (img_chain_image(dst->i_chain, 1) != NULL);
 }
 
 /*
@@ -30,22 +54,18 @@ tell_copy(struct job *j, const struct img_copy *cp, int error)
 static int
 fill(struct job *j, struct image *dst, int inplace, int *begun)
 {
-	struct img_copy cp = { .cp_sparse = j->j_sparse,
-		.cp_flags = inplace ? IMG_COPY_INPLACE : 0 };
 	int error;
 
-	if (j->j_pipe) {
-		error =
-		    input_to_image(dst, j->j_size, j->j_sparse != 0, inplace);
-	} else {
-		error =
-		    img_copy(img_host_env(), j->j_src.i_img, dst->i_img, &cp);
-		if (error != 0)
-			tell_copy(j, &cp, error);
-	}
+	if (j->j_pipe)
+		error = input_to_image(dst, j->j_size, j->j_sparse != 0,
+		    inplace || is_backed(dst));
+	else if (is_backed(dst) && !j->j_pack)
+		error = copy_diff(j, dst);
+	else
+		error = copy(j, dst, inplace || is_backed(dst));
 	*begun = 1;
 	if (error == 0)
-		return (image_end(dst));
+		return (image_close(dst));
 	*begun = image_drop(dst);
 	return (error);
 }
@@ -84,10 +104,10 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 		    size - j->j_size);
 	error = output_create(file, j->j_to, j->j_outfmt, size, j->j_opts);
 	*written = error != EINVAL && error != EFBIG && error != ENOTSUP;
+	j->j_out.h_flags = IMG_RDWR | IMG_FRESH | output_flags(j->j_opts);
 	if (error == 0)
-		error = image_open_file(&dst, j->j_to, file, j->j_outfmt,
-		    IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE);
-	if (error == 0 && inplace && size != j->j_size)
+		error = image_open(&dst, j->j_to, file, &j->j_out);
+	if (error == 0 && size != j->j_size && (inplace || is_backed(&dst)))
 		error = zero_tail(&dst, j->j_size, size);
 	if (error == 0)
 		error = fill(j, &dst, inplace, &begun);
@@ -115,7 +135,7 @@ static int
 is_input(const struct job *j, const struct img_file *file)
 {
 	return (j->j_pipe ? host_same_fd(file, STDIN_FILENO) :
-			    host_same_file(file, j->j_src.i_file));
+			    image_has(&j->j_src, img_host_fd(file)));
 }
 
 int
@@ -124,7 +144,7 @@ transfer_new(struct job *j)
 	struct host_output *out;
 	int device, written, error;
 
-	if (!j->j_pipe && is_same(j, host_same_path(j->j_src.i_file, j->j_to)))
+	if (!j->j_pipe && is_same(j, image_has_path(&j->j_src, j->j_to)))
 		return (1);
 	if (output_open(&out, j->j_to, j->j_flags) != 0)
 		return (1);
@@ -146,11 +166,12 @@ transfer_new(struct job *j)
 static int
 fits(struct job *j, struct img_file *file)
 {
+	struct how how = j->j_out;
 	struct image dst;
 	uint64_t size;
 
-	if (image_open_file(&dst, j->j_to, file, j->j_outfmt,
-		IMG_RDWR | IMG_VERIFY, IMG_ALLOW_WRITE) != 0)
+	how.h_flags = IMG_RDWR | IMG_VERIFY;
+	if (image_open(&dst, j->j_to, file, &how) != 0)
 		return (0);
 	j->j_outfmt = dst.i_format;
 	size = img_size(dst.i_img);
@@ -173,9 +194,9 @@ transfer_old(struct job *j)
 		IMG_HOST_RDWR |
 		    (j->j_flags & HOST_FORCE ? 0 : IMG_HOST_EXCL)) != 0)
 		return (1);
+	j->j_out.h_flags = IMG_RDWR | IMG_FRESH;
 	if (!is_same(j, is_input(j, file)) && fits(j, file) &&
-	    image_open_file(&dst, j->j_to, file, j->j_outfmt,
-		IMG_RDWR | IMG_FRESH, IMG_ALLOW_WRITE) == 0) {
+	    image_open(&dst, j->j_to, file, &j->j_out) == 0) {
 		status = fill(j, &dst, 1, &begun) != 0;
 		if (status != 0 && begun)
 			tell_unusable(j);
@@ -215,8 +236,7 @@ transfer_stdout(struct job *j)
 		complain_errno(NULL, ENOMEM);
 		return (1);
 	}
-	if (!j->j_pipe &&
-	    is_same(j, host_same_fd(j->j_src.i_file, STDOUT_FILENO))) {
+	if (!j->j_pipe && is_same(j, image_has(&j->j_src, STDOUT_FILENO))) {
 		free(buf);
 		return (1);
 	}

@@ -360,6 +360,9 @@ add_top(struct img_chain *ch, struct img_chain_args *ca, const char *path,
 			return (error);
 	}
 	error = img_open(&l->l_img, img_host_env(), l->l_file, &ca->ca_args);
+	if (error == ENOENT && ca->ca_args.a_snapshot != NULL)
+		(void)why(ca, error, "no snapshot \"%s\"",
+		    ca->ca_args.a_snapshot);
 	if (error != 0 || (ca->ca_flags & IMG_CHAIN_TOP))
 		return (error);
 	return (add_data(ch, ca, rdwr ? HOST_REF_RDWR : 0));
@@ -421,9 +424,17 @@ img_chain_file(const struct img_chain *ch, unsigned depth)
 }
 
 const char *
+host_chain_data_path(const struct img_chain *ch, unsigned depth)
+{
+	const struct link *l = link_at(ch, depth);
+
+	return (l != NULL ? l->l_data_path : NULL);
+}
+
+const char *
 img_chain_data_path(const struct img_chain *ch)
 {
-	return (ch->ch_link[0].l_data_path);
+	return (host_chain_data_path(ch, 0));
 }
 
 struct img_file *

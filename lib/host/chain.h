@@ -19,8 +19,6 @@ struct host_ref {
 
 /* The folder of what is at path: for names in it. */
 int host_ref_folder(const char *path, int *dirp);
-/* How a name is to be read that the image at path has recorded; malloc(3). */
-char *host_ref_path(const char *path, const char *name);
 /*
  * Open a name in a folder: a regular file and nothing else.  hr_path is the
  * caller's.  why has a few words, or is NULL: with EPERM they say that the

@@ -87,8 +87,12 @@ int host_same_path(const struct img_file *, const char *path);
  */
 int host_chain_follow(struct img_chain *, struct img_chain_args *, int *more);
 
-/* The data file of the image at a depth, or NULL. */
+/* What a name means that the image at path has recorded; malloc(3). */
+char *host_ref_path(const char *path, const char *name);
+
+/* The data file of the image at a depth and its path, or NULL. */
 struct img_file *host_chain_data(const struct img_chain *, unsigned depth);
+const char *host_chain_data_path(const struct img_chain *, unsigned depth);
 
 /* ------------------------------------------------------------------------
  * Signals, progress, pipes

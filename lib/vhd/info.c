@@ -22,8 +22,22 @@ tell(struct teller *t, const char *key, enum img_kind kind, uint64_t num,
 		return;
 	it.it_key = key;
 	it.it_kind = kind;
+	it.it_top = 0;
 	it.it_num = num;
 	it.it_str = str;
+	t->t_error = t->t_fn(t->t_arg, &it);
+}
+
+static void
+tell_backing(struct teller *t, const char *name)
+{
+	struct img_item it;
+
+	memset(&it, 0, sizeof(it));
+	it.it_key = "backing-filename";
+	it.it_kind = IMG_K_STR;
+	it.it_top = 1;
+	it.it_str = name;
 	t->t_error = t->t_fn(t->t_arg, &it);
 }
 
@@ -133,8 +147,6 @@ tell_parent(struct teller *t, const struct vhd *v)
 {
 	const uint8_t *h = v->v_header;
 
-	if (v->v_parent[0] != '\0')
-		tell(t, "backing-filename", IMG_K_STR, 0, v->v_parent);
 	tell_uuid(t, "parent-uuid", h + VHD_H_PARENT_UUID);
 	tell(t, "parent-time", IMG_K_TIME,
 	    (uint64_t)VHD_EPOCH + img_be32(h + VHD_H_PARENT_TIME), NULL);
@@ -151,6 +163,8 @@ vhd_info(struct img *im, img_info_fn *fn, void *arg)
 	t.t_fn = fn;
 	t.t_arg = arg;
 	t.t_error = 0;
+	if (v->v_type == VHD_DIFFERENCING && v->v_parent[0] != '\0')
+		tell_backing(&t, v->v_parent);
 	tell_footer(&t, v);
 	if (v->v_type == VHD_FIXED)
 		return (t.t_error);

@@ -116,7 +116,7 @@ run_ok imgtool info "$esc"
 ! LC_ALL=C grep -q "$(printf '[\033\377]')" "$OUT" ||
     fail "control characters come through"
 expect_out '^image: e\\x1b\[1m\\u009bl'
-expect_out '^creator: \\x1b\[1m$'
+expect_out '^    creator: \\x1b\[1m$'
 run_ok imgtool info --output=json "$esc"
 ! LC_ALL=C grep -q "$(printf '[\033\377]')" "$OUT" ||
     fail "control characters come through in JSON"
