@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 #
 # demo.sh - imgtool on a real file system: convert it to and fro, look at it,
-# damage a copy and see what check says.  Leaves nothing behind.
+# damage copies and see what check says.  Leaves nothing behind.
 
 set -eu
 
@@ -40,6 +40,31 @@ stop()
 	exit 1
 }
 
+# damage FILE OFFSET BYTES
+damage()
+{
+	printf '%s\n' "\$ printf '$3' | dd of=$1 bs=1 seek=$2 conv=notrunc"
+	# shellcheck disable=SC2059 # the bytes are the format
+	printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
+# finds ROW FILE: check calls it corrupt, for that reason.
+finds()
+{
+	status=0
+	show imgtool check "$2" >check.out 2>&1 || status=$?
+	cat check.out
+	echo "exit status $status"
+	[ $status -eq 2 ] || stop "check should have exited with 2"
+	grep -q "$1 " check.out || stop "check should have named row $1"
+}
+
+# number FILE OFFSET: 64 bits, of which the first is 0.
+number()
+{
+	printf '%d' "0x$(od -An -tx1 -j "$2" -N 8 "$1" | tr -d ' \n')"
+}
+
 # A directory with real files that fit into the disk.
 files()
 {
@@ -74,18 +99,46 @@ say "All bytes came back, and the file system is whole"
 show cmp disk.raw back.raw
 show e2fsck -fn back.raw
 
+say "To qcow2, to a compressed one of that, and back to raw"
+show imgtool convert -f raw -O qcow2 disk.raw disk.qcow2
+show imgtool convert -c -f qcow2 -O qcow2 disk.qcow2 packed.qcow2
+show imgtool convert -f qcow2 -O raw packed.qcow2 unpacked.raw
+show ls -ls disk.qcow2 packed.qcow2 unpacked.raw
+show cmp disk.raw unpacked.raw
+
+say "What the compressed one is, whether it is sound, and what is in it"
+show imgtool info packed.qcow2
+show imgtool check --deep packed.qcow2
+show imgtool map --totals packed.qcow2
+
+say "An image of what differs from another: the guest writes 64 KiB"
+show imgtool create -f qcow2 -b packed.qcow2 -F qcow2 overlay.qcow2
+show imgtool dd-write of=overlay.qcow2 if=disk.raw bs=64k count=1 seek=3087
+show imgtool map -s 0xc000000 overlay.qcow2
+show imgtool check --backing-chain overlay.qcow2
+
+if command -v qemu-img >/dev/null 2>&1; then
+	say "A snapshot made by qemu-img stays what it was"
+	show qemu-img snapshot -c before disk.qcow2
+	show imgtool dd-write of=disk.qcow2 if=/dev/urandom bs=1M count=8 seek=16
+	show imgtool check disk.qcow2
+	show imgtool convert -l before -O raw disk.qcow2 before.raw
+	show cmp disk.raw before.raw
+	show qemu-img check disk.qcow2
+fi
+
 say "Row 0 of the block table now points beyond the end of the file"
 show cp dynamic.vhd bad.vhd
-# shellcheck disable=SC2016 # to be seen as it is
-printf '%s\n' '$ printf "\177\377\377\000" | dd of=bad.vhd bs=1 seek=1536 conv=notrunc'
-printf '\177\377\377\000' |
-    dd of=bad.vhd bs=1 seek=1536 conv=notrunc 2>/dev/null
-status=0
-show imgtool check bad.vhd >check.out 2>&1 || status=$?
-cat check.out
-echo "exit status $status"
-[ $status -eq 2 ] || stop "check should have exited with 2"
-grep -q 'VHD-51' check.out || stop "check should have named row VHD-51"
+damage bad.vhd 1536 '\177\377\377\000'
+finds VHD-51 bad.vhd
+
+say "The refcount of the L1 table is now 0: the next writer would overwrite it"
+show imgtool convert -f raw -O qcow2 disk.raw bad.qcow2
+counts=$(number bad.qcow2 48)
+block=$(number bad.qcow2 "$counts")
+table=$(number bad.qcow2 40)
+damage bad.qcow2 $((block + table / 65536 * 2)) '\000\000'
+finds QCOW2-79 bad.qcow2
 
 echo
 echo "demo: all good"

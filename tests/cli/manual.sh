@@ -228,7 +228,7 @@ notices commands imgtool.1 's/^\.Ss compare/.Ss cmp/'
 format_options()
 {
 	section "$1/imgtool.1" FORMATS |
-	    sed -n 's/^\.It Cm \([a-z_.-]*\)=.*/\1/p' | sort >fmtopts.page
+	    sed -n 's/^\.It Cm \([a-z0-9_.-]*\)=.*/\1/p' | sort >fmtopts.page
 	cat >fmtopts.c <<'EOF'
 #include <stdio.h>
 #include <img.h>
