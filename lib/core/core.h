@@ -142,6 +142,8 @@ int img_io_read(struct img *, unsigned file, void *, uint32_t len,
 int img_io_write(struct img *, unsigned file, const void *, uint32_t len,
     uint64_t off);
 int img_io_meta(struct img *, const void *, uint32_t len, uint64_t off);
+/* The file may have become longer by other means, or by half a write. */
+void img_io_length(struct img *, unsigned file);
 /* Nothing where nothing was written since the last, or with IMG_FRESH. */
 int img_io_barrier(struct img *);
 /* Write n zeros, through the bounce buffer. */

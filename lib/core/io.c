@@ -52,9 +52,23 @@ img_io_write(struct img *im, unsigned file, const void *buf, uint32_t len,
 		return (ENOSPC);
 	im->im_unsynced = 1;
 	error = f->f_ops->fo_write(f, buf, len, off);
-	if (error == 0 && off + len > im->im_eof[file])
+	if (error != 0)
+		img_io_length(im, file);
+	else if (off + len > im->im_eof[file])
 		im->im_eof[file] = off + len;
 	return (error);
+}
+
+void
+img_io_length(struct img *im, unsigned file)
+{
+	struct img_file *f = im->im_file[file];
+	uint64_t len;
+
+	if (f->f_ops->fo_length(f, &len) != 0)
+		im->im_latched = 1;
+	else if (len > im->im_eof[file])
+		im->im_eof[file] = len;
 }
 
 int

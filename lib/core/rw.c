@@ -306,8 +306,12 @@ img_begin(struct img *im, uint64_t voff, uint64_t len, struct img_claim *c)
 int
 img_end(struct img *im, struct img_claim *c, int ok)
 {
+	const struct img_extent *e = &c->c_ext;
+
 	/* The caller may have written by its own means. */
 	im->im_unsynced = 1;
+	if (!img_inside(e->e_off, e->e_len, im->im_eof[e->e_file]))
+		img_io_length(im, e->e_file);
 	if (!(c->c_flags & IMG_CLAIM_FRESH))
 		return (0);
 	return (im->im_fmt->f_end(im, c, ok));

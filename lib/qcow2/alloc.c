@@ -20,13 +20,34 @@
 #include "qcow2/qcow2.h"
 
 int
+qcow2_extend(struct img *im, uint64_t end)
+{
+	struct img_file *f = im->im_file[0];
+	int error;
+
+	end = img_roundup(end, qcow2(im)->q_cluster);
+	if ((f->f_flags & IMG_FILE_FIXED) || end <= im->im_eof[0])
+		return (0);
+	im->im_unsynced = 1;
+	error = f->f_ops->fo_resize(f, end);
+	if (error == 0)
+		im->im_eof[0] = end;
+	return (error);
+}
+
+int
 qcow2_touch(struct img *im)
 {
 	struct qcow2 *q = qcow2(im);
 	uint64_t keep = 0;
+	int error;
 
 	if (q->q_touched)
 		return (0);
+	/* The last table may end before its cluster does. */
+	error = qcow2_extend(im, im->im_eof[0]);
+	if (error != 0)
+		return (error);
 	/* The data file of a raw one stays a complete image: zero.c. */
 	if (qcow2_data_file(q))
 		keep = QCOW2_A_RAW;
@@ -175,25 +196,6 @@ qcow2_fresh(struct img *im)
 	return (img_io_meta(im, zeros, QCOW2_HEAD, 0));
 }
 
-/* The last cluster becomes a whole one, so that nobody has to guess. */
-static int
-round_file(struct img *im)
-{
-	struct img_file *f = im->im_file[0];
-	uint64_t end = img_roundup(im->im_eof[0], qcow2(im)->q_cluster);
-	int error;
-
-	if ((f->f_flags & IMG_FILE_FIXED) || end == im->im_eof[0] ||
-	    !qcow2(im)->q_touched)
-		return (0);
-	error = f->f_ops->fo_resize(f, end);
-	if (error == 0) {
-		im->im_eof[0] = end;
-		im->im_unsynced = 1;
-	}
-	return (error);
-}
-
 int
 qcow2_flush(struct img *im)
 {
@@ -201,7 +203,7 @@ qcow2_flush(struct img *im)
 	int error, fresh = (im->im_flags & IMG_FRESH) != 0;
 
 	im->im_flags &= ~IMG_FRESH;
-	error = round_file(im);
+	error = q->q_touched ? qcow2_extend(im, im->im_eof[0]) : 0;
 	if (error == 0)
 		error = img_cache_flush(im);
 	if (error == 0 && q->q_ngone > 0) {

@@ -72,19 +72,23 @@ struct larger {
 	uint64_t la_cl;  /* of the first block; the table is behind them */
 };
 
-/* Enough for entry i, half as much again as there was, in whole clusters. */
+/*
+ * Enough for entry i, and half as much again as there was as long as that is
+ * allowed, in whole clusters.
+ */
 static int
 plan(const struct qcow2 *q, uint32_t i, struct larger *la)
 {
-	uint64_t want, blocks = 1, before;
+	uint64_t want, blocks = 1, before, most;
 
 	la->la_first = i;
 	la->la_cl = (uint64_t)i << q->q_rb_bits;
+	most = img_min(q->q_rt_n + (uint64_t)q->q_rt_n / 2, QCOW2_RT_MAX / 8);
 	do {
 		before = blocks;
 		want = (uint64_t)i + blocks;
-		if (want < q->q_rt_n + (uint64_t)q->q_rt_n / 2)
-			want = q->q_rt_n + (uint64_t)q->q_rt_n / 2;
+		if (want < most)
+			want = most;
 		la->la_ncl = img_roundup(want * 8, q->q_cluster) >> q->q_bits;
 		while (blocks << q->q_rb_bits < blocks + la->la_ncl)
 			blocks++;

@@ -46,6 +46,7 @@ map_sub(const struct img *im, const struct qcow2_entry *n, uint32_t in,
 	uint32_t shift = qcow2(im)->q_bits - 5, first = in >> shift, i;
 	uint64_t kind, there = n->n_off != 0 || n->n_copied;
 
+	e->e_file = (uint8_t)qcow2_data_file(qcow2(im));
 	kind = n->n_bits >> first & UINT64_C(0x100000001);
 	for (i = first + 1; i < QCOW2_NSUB; i++)
 		if ((n->n_bits >> i & UINT64_C(0x100000001)) != kind)

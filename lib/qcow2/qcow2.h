@@ -305,6 +305,8 @@ int qcow2_cover(struct img *, uint64_t cl);
 int qcow2_alloc(struct img *, uint64_t *n, uint64_t *cl, int *fresh);
 /* One reference less, once the pointers are durable. */
 int qcow2_drop(struct img *, uint64_t cl, uint64_t n, int table);
+/* The file has whole clusters up to there; new ones read as zeros. */
+int qcow2_extend(struct img *, uint64_t end);
 /* Clear what nobody keeps up to date, before the first change. */
 int qcow2_touch(struct img *);
 int qcow2_flush(struct img *);

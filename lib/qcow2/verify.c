@@ -15,6 +15,7 @@ struct verify {
 	int ve_counts;                      /* refcounts mean something */
 	int ve_short;                       /* row 88 was raised */
 	int ve_extra;                       /* row 46 was raised */
+	uint64_t ve_l1;                     /* bytes of the snapshots' L1s */
 	const struct qcow2_tree *ve_before; /* the snapshot before this one */
 	const char *ve_name;                /* of the snapshot */
 };
@@ -306,7 +307,7 @@ verify_counts(struct img *im, struct verify *ve)
 
 /* A snapshot's own fields.  *tree: its tables can be walked. */
 static int
-verify_snapshot(struct img *im, const struct qcow2_snap *s,
+verify_snapshot(struct img *im, struct verify *ve, const struct qcow2_snap *s,
     struct qcow2_tree *t, int *tree)
 {
 	struct qcow2 *q = qcow2(im);
@@ -324,6 +325,10 @@ verify_snapshot(struct img *im, const struct qcow2_snap *s,
 		img_raise_num(im, IMG_QCOW2_SNAP_SIZE, s->s_off, IMG_WANT_ANY,
 		    s->s_size, 0);
 	error = qcow2_snap_tree(im, s, t);
+	/* Each has its own: together they are no larger than the file. */
+	ve->ve_l1 += (uint64_t)t->t_n * 8;
+	if (error == 0 && ve->ve_l1 > im->im_eof[0])
+		error = EFTYPE;
 	*tree = error == 0;
 	if (error == EFTYPE) {
 		img_raise_num(im, IMG_QCOW2_SNAP_L1, s->s_off, IMG_WANT_ANY,
@@ -384,7 +389,7 @@ verify_snapshots(struct img *im, struct verify *ve)
 		error = img_io_read(im, 0, name,
 		    (uint32_t)img_min(s.s_id_len, NAME_MAX_SHOWN), s.s_id_off);
 		if (error == 0)
-			error = verify_snapshot(im, &s, &t, &tree);
+			error = verify_snapshot(im, ve, &s, &t, &tree);
 		if (error == 0 && tree && t.t_n > 0) {
 			ve->ve_name = name;
 			error =

@@ -123,6 +123,8 @@ qcow2_walk(struct img *im, const struct qcow2_tree *t,
 	w.wk_arg = arg;
 	for (i = 0; i < t->t_n && error == 0; i += per) {
 		error = is_empty(im, t->t_off + (uint64_t)i * 8, &empty);
+		if (error == 0)
+			error = poll(im, (uint64_t)i << qcow2_l1_shift(q), t);
 		if (error == 0 && !empty)
 			error = walk_l1(im, &w, i,
 			    (uint32_t)img_min((uint64_t)i + per, t->t_n));

@@ -327,7 +327,11 @@ qcow2_end(struct img *im, struct img_claim *c, int ok)
 		off = (c->c_ext.e_off - (c->c_ext.e_voff - voff));
 		n = 1;
 	}
-	error = qcow2_own_l2(im, voff, &l2);
+	/* An entry never leads behind the end, also not to unwritten zeros. */
+	error =
+	    c->c_ext.e_file == 0 ? qcow2_extend(im, off + (n << q->q_bits)) : 0;
+	if (error == 0)
+		error = qcow2_own_l2(im, voff, &l2);
 	if (error != 0) {
 		give_up(im, c);
 		return (error);

@@ -104,7 +104,8 @@ qcow2_zero(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
 {
 	struct qcow2 *q = qcow2(im);
 	struct qcow2_entry n;
-	uint64_t at, some = 0;
+	uint64_t at, some = 0, span = UINT64_C(1) << qcow2_l1_shift(q);
+	uint64_t l1_len = (uint64_t)q->q_active.t_n * 8;
 	int error;
 
 	*done = 0;
@@ -116,8 +117,11 @@ qcow2_zero(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
 		if (error != 0)
 			break;
 		some = 0;
+		/* Where there is not even a table, the whole of it is done. */
+		if (at - q->q_active.t_off < l1_len && !has_backing(im))
+			some = span - (voff & (span - 1));
 		/* The last cluster of the disk is a whole one. */
-		if (qcow2_aligned(q, voff) &&
+		else if (qcow2_aligned(q, voff) &&
 		    (len - *done >= q->q_cluster ||
 			voff + (len - *done) == im->im_size))
 			error = zero_cluster(im, &n, voff, &some);
