@@ -137,7 +137,7 @@ show imgtool convert -f raw -O qcow2 disk.raw bad.qcow2
 counts=$(number bad.qcow2 48)
 block=$(number bad.qcow2 "$counts")
 table=$(number bad.qcow2 40)
-damage bad.qcow2 $((block + table / 65536 * 2)) '\000\000'
+damage bad.qcow2 $((block + (table >> 16) * 2)) '\000\000'
 finds QCOW2-79 bad.qcow2
 
 echo

@@ -324,6 +324,27 @@ t_begin "a call too many or too few is noticed"
 notices calls img.3 '/^\.Nm img_lend/d'
 notices calls img.3 's/^\.Fn img_flush /.Fn img_sync /'
 
+# The flags and limits that img.h defines, and whether img(3) has them.
+constants()
+{
+	sed -n 's/^#define \(IMG_[A-Z_]*\) .*/\1/p' "$TOP/lib/img.h" |
+	    grep -vx IMG_SECTOR >constants.header
+	[ -s constants.header ] || return 1
+	missing=0
+	while read -r name; do
+		grep -q "^\.\(It \)*Dv.* *$name\( \|\$\)" "$1/img.3" && continue
+		echo "$name is not in img(3)"
+		missing=1
+	done <constants.header
+	return $missing
+}
+
+t_begin "img(3) has every flag of img.h"
+run_ok constants "$PAGES"
+
+t_begin "a missing flag is noticed"
+notices constants img.3 's/Dv IMG_CHAIN_TRUST/Dv IMG_CHAIN/'
+
 # Structures of C source, one to a line: name and members.
 members()
 {
