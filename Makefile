@@ -71,7 +71,8 @@ TOOL_SRC = \
 	lib/qcow2/check.c lib/qcow2/check_tally.c lib/qcow2/check_walk.c \
 	lib/qcow2/check_count.c lib/qcow2/check_snap.c lib/qcow2/owners.c \
 	lib/qcow2/bitmap.c lib/qcow2/deep.c \
-	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/compare.c \
+	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/copy_pack.c \
+	lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
 	lib/host/chain.c lib/host/chain_ref.c

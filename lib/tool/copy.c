@@ -8,35 +8,17 @@
  * however the pieces and extents cut it.
  */
 
-#include <errno.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tool/copy.h"
 
-#include "img.h"
-#include "core/env.h"
-
-#define PIECE (1u << 20)   /* read and written at once; also the alignment */
+#define PIECE IMG_COPY_PIECE
 #define GRAIN 4096u        /* zeros are looked for in blocks of this */
 #define NZEROS 65536u      /* zeros at hand for runs too short to leave out */
 #define STEP (64ull << 20) /* zeroed between two polls */
 #define BUFLEN (PIECE + NZEROS)
 
-struct copy {
-	const struct img_env *co_env;
-	struct img *co_src;
-	struct img *co_dst;
-	struct img_copy *co_how;
-	unsigned char *co_buf;         /* PIECE bytes ... */
-	const unsigned char *co_zeros; /* ... and NZEROS zeros */
-	uint64_t co_size;              /* of the source */
-	uint64_t co_run; /* bytes of zeros before the position ... */
-	int co_known;    /* ... that src itself knows, in part */
-};
-
 /* All before voff is done; what lies behind the source's end says nothing. */
-static int
-tell(const struct copy *co, uint64_t voff)
+int
+img_copy_tell(const struct img_copying *co, uint64_t voff)
 {
 	if (co->co_env->ev_poll == NULL)
 		return (0);
@@ -44,8 +26,9 @@ tell(const struct copy *co, uint64_t voff)
 	    img_min(voff, co->co_size), co->co_size));
 }
 
-static int
-put(struct copy *co, const unsigned char *b, uint32_t len, uint64_t voff)
+int
+img_copy_put(struct img_copying *co, const unsigned char *b, uint32_t len,
+    uint64_t voff)
 {
 	int error;
 
@@ -55,8 +38,8 @@ put(struct copy *co, const unsigned char *b, uint32_t len, uint64_t voff)
 }
 
 /* Leave zeros out; where old data may be, that takes some doing. */
-static int
-leave_out(struct copy *co, uint64_t voff, uint64_t len)
+int
+img_copy_leave_out(struct img_copying *co, uint64_t voff, uint64_t len)
 {
 	uint64_t n;
 	int error;
@@ -69,21 +52,21 @@ leave_out(struct copy *co, uint64_t voff, uint64_t len)
 			co->co_how->cp_dst = 1;
 			return (error);
 		}
-		if ((error = tell(co, voff + n)) != 0)
+		if ((error = img_copy_tell(co, voff + n)) != 0)
 			return (error);
 	}
 	return (0);
 }
 
 static int
-long_enough(const struct copy *co, uint64_t run)
+long_enough(const struct img_copying *co, uint64_t run)
 {
 	return (co->co_how->cp_sparse != 0 && run >= co->co_how->cp_sparse);
 }
 
 /* The run of zeros ends at voff: leave it out, or write it if it is short. */
 static int
-settle(struct copy *co, uint64_t voff)
+settle(struct img_copying *co, uint64_t voff)
 {
 	uint64_t run = co->co_run;
 	uint32_t n;
@@ -92,11 +75,12 @@ settle(struct copy *co, uint64_t voff)
 	co->co_run = 0;
 	if (co->co_known || long_enough(co, run)) {
 		co->co_known = 0;
-		return (leave_out(co, voff - run, run));
+		return (img_copy_leave_out(co, voff - run, run));
 	}
 	for (; run > 0; run -= n) {
 		n = (uint32_t)img_min(run, NZEROS);
-		if ((error = put(co, co->co_zeros, n, voff - run)) != 0)
+		if ((error = img_copy_put(co, co->co_zeros, n, voff - run)) !=
+		    0)
 			return (error);
 	}
 	return (0);
@@ -104,7 +88,7 @@ settle(struct copy *co, uint64_t voff)
 
 /* How many bytes from at on are zeros, in whole blocks or to the end. */
 static uint32_t
-zeros_at(const struct copy *co, uint32_t at, uint32_t len)
+zeros_at(const struct img_copying *co, uint32_t at, uint32_t len)
 {
 	uint32_t n, start = at;
 
@@ -119,7 +103,7 @@ zeros_at(const struct copy *co, uint32_t at, uint32_t len)
 
 /* The next run from at on that is left out, or the last one; its length. */
 static uint32_t
-next_run(const struct copy *co, uint32_t *at, uint32_t len)
+next_run(const struct img_copying *co, uint32_t *at, uint32_t len)
 {
 	uint32_t n, i = *at;
 
@@ -138,14 +122,14 @@ next_run(const struct copy *co, uint32_t *at, uint32_t len)
 
 /* Write len bytes of the buffer, which starts at base, from at on. */
 static int
-write_some(struct copy *co, uint64_t base, uint32_t at, uint32_t len)
+write_some(struct img_copying *co, uint64_t base, uint32_t at, uint32_t len)
 {
 	uint32_t end = at, run;
 	int error;
 
 	while (at < len) {
 		run = next_run(co, &end, len);
-		error = put(co, co->co_buf + at, end - at, base + at);
+		error = img_copy_put(co, co->co_buf + at, end - at, base + at);
 		if (error != 0)
 			return (error);
 		at = end += run;
@@ -162,7 +146,7 @@ write_some(struct copy *co, uint64_t base, uint32_t at, uint32_t len)
  * aligned, so that blocks of zeros are aligned on the disk.
  */
 static int
-copy_piece(struct copy *co, uint64_t voff, uint32_t len)
+copy_piece(struct img_copying *co, uint64_t voff, uint32_t len)
 {
 	uint32_t skew = (uint32_t)(voff % GRAIN), lead;
 	uint64_t base = voff - skew;
@@ -175,7 +159,7 @@ copy_piece(struct copy *co, uint64_t voff, uint32_t len)
 	}
 	len += skew;
 	if (co->co_how->cp_sparse == 0)
-		return (put(co, co->co_buf + skew, len - skew, voff));
+		return (img_copy_put(co, co->co_buf + skew, len - skew, voff));
 	lead = zeros_at(co, skew, len);
 	if (skew + lead == len) {
 		co->co_run += lead;
@@ -191,7 +175,7 @@ copy_piece(struct copy *co, uint64_t voff, uint32_t len)
 }
 
 static int
-copy_extent(struct copy *co, const struct img_extent *e)
+copy_extent(struct img_copying *co, const struct img_extent *e)
 {
 	uint64_t voff = e->e_voff, left = e->e_len;
 	uint32_t n;
@@ -200,14 +184,14 @@ copy_extent(struct copy *co, const struct img_extent *e)
 	for (; left > 0; voff += n, left -= n) {
 		n = (uint32_t)img_min(left, PIECE - voff % PIECE);
 		if ((error = copy_piece(co, voff, n)) != 0 ||
-		    (error = tell(co, voff + n - co->co_run)) != 0)
+		    (error = img_copy_tell(co, voff + n - co->co_run)) != 0)
 			return (error);
 	}
 	return (0);
 }
 
 static int
-copy_step(struct copy *co, uint64_t voff, uint64_t *len)
+copy_step(struct img_copying *co, uint64_t voff, uint64_t *len)
 {
 	struct img_copy *how = co->co_how;
 	struct img_extent e;
@@ -227,13 +211,13 @@ copy_step(struct copy *co, uint64_t voff, uint64_t *len)
 	    how->cp_sparse != 0) {
 		co->co_run += e.e_len;
 		co->co_known = 1;
-		return (tell(co, voff + e.e_len - co->co_run));
+		return (img_copy_tell(co, voff + e.e_len - co->co_run));
 	}
 	return (copy_extent(co, &e));
 }
 
 static int
-copy_all(struct copy *co)
+copy_all(struct img_copying *co)
 {
 	uint64_t len, voff;
 	int error;
@@ -245,14 +229,14 @@ copy_all(struct copy *co)
 	co->co_known = 1;
 	if ((error = settle(co, co->co_size)) != 0)
 		return (error);
-	return (tell(co, co->co_size));
+	return (img_copy_tell(co, co->co_size));
 }
 
 int
 img_copy(const struct img_env *env, struct img *src, struct img *dst,
     struct img_copy *how)
 {
-	struct copy co;
+	struct img_copying co;
 	int error;
 
 	how->cp_bad_voff = IMG_NOWHERE;
@@ -269,6 +253,8 @@ img_copy(const struct img_env *env, struct img *src, struct img *dst,
 	co.co_dst = dst;
 	co.co_how = how;
 	co.co_size = img_size(src);
+	if (how->cp_flags & IMG_COPY_PACK)
+		return (img_copy_packed(&co));
 	co.co_buf = env->ev_alloc(env->ev_arg, BUFLEN);
 	if (co.co_buf == NULL)
 		return (ENOMEM);

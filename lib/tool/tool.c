@@ -10,8 +10,8 @@ static const struct img_tool *const tools[] = {
 	&img_tool_raw,
 };
 
-static const struct img_tool *
-tool_of(const struct img_format *fmt)
+const struct img_tool *
+img_tool_of(const struct img_format *fmt)
 {
 	size_t i;
 
@@ -24,7 +24,7 @@ tool_of(const struct img_format *fmt)
 int
 img_info(struct img *im, img_info_fn *fn, void *arg)
 {
-	const struct img_tool *t = tool_of(im->im_fmt);
+	const struct img_tool *t = img_tool_of(im->im_fmt);
 
 	return (t->t_info == NULL ? 0 : t->t_info(im, fn, arg));
 }
@@ -35,7 +35,7 @@ img_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 	if (!(im->im_flags & (IMG_VERIFY | IMG_RDWR)))
 		return (EINVAL);
 	memset(ch, 0, sizeof(*ch));
-	return (tool_of(im->im_fmt)->t_check(im, flags, now, ch));
+	return (img_tool_of(im->im_fmt)->t_check(im, flags, now, ch));
 }
 
 int
@@ -43,7 +43,7 @@ img_repair(const struct img_env *env, struct img_file *f,
     const struct img_format *fmt, const struct img_finding *find, size_t nfind,
     enum img_fix level, unsigned flags, img_fixed_fn *tell, void *arg)
 {
-	const struct img_tool *t = tool_of(fmt);
+	const struct img_tool *t = img_tool_of(fmt);
 	struct img_repair rp;
 
 	if (t->t_repair == NULL)
@@ -62,14 +62,14 @@ img_repair(const struct img_env *env, struct img_file *f,
 const struct img_opt *
 img_create_opts(const struct img_format *fmt)
 {
-	return (tool_of(fmt)->t_opts);
+	return (img_tool_of(fmt)->t_opts);
 }
 
 int
 img_create(const struct img_env *env, struct img_file *f,
     const struct img_format *fmt, struct img_create *cr)
 {
-	const struct img_tool *t = tool_of(fmt);
+	const struct img_tool *t = img_tool_of(fmt);
 	int error;
 
 	cr->cr_error[0] = '\0';

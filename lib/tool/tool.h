@@ -48,6 +48,8 @@ extern const struct img_tool img_tool_raw;
 extern const struct img_tool img_tool_vhd;
 extern const struct img_tool img_tool_qcow2;
 
+const struct img_tool *img_tool_of(const struct img_format *);
+
 /*
  * The value of an option in "name=value,...": 0 and a copy in buf, ENOENT
  * where it is not given, EINVAL where it does not fit.
