@@ -99,7 +99,9 @@ UNIT_SRC = \
 	tests/unit/vhd/test_device.c \
 	tests/unit/vhd/test_fresh.c tests/unit/vhd/test_repair.c \
 	tests/unit/vhd/test_repair_cut.c \
+	tests/unit/qcow2/test_owners.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
+	tests/crash/test_qcow2.c \
 	tests/fuzz/test_fuzz.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_codec.c \
@@ -110,8 +112,10 @@ UNIT_SRC = \
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \
 	tests/unit/help/mem.c tests/unit/help/env.c tests/unit/help/fake.c \
-	tests/unit/help/mkvhd.c \
-	tests/crash/guest.c tests/crash/subject.c tests/crash/replay.c
+	tests/unit/help/mkvhd.c tests/unit/help/mkqcow2.c \
+	tests/unit/help/mkrefs.c \
+	tests/crash/guest.c tests/crash/subject.c tests/crash/replay.c \
+	tests/crash/vhd.c tests/crash/qcow2.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
 PROG_SRC = tests/interop/cost.c
