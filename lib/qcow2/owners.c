@@ -321,28 +321,42 @@ qcow2_own_seen(const struct qcow2_owners *ow, uint64_t cl)
 	return (0);
 }
 
+/* How many clusters from index i on, at most n, are in this state. */
+static uint64_t
+run_of(const struct qcow2_owners *ow, uint64_t i, uint64_t n, unsigned state)
+{
+	uint64_t k = 0, word, want = state * UINT64_C(0x1111111111111111);
+
+	while (k < n) {
+		/* Sixteen at once, which is most of the time. */
+		if ((i + k) % 2 == 0 && n - k >= 16) {
+			memcpy(&word, ow->ow_state + (i + k) / 2, 8);
+			if (word == want) {
+				k += 16;
+				continue;
+			}
+		}
+		if (state_at(ow, i + k) != state)
+			break;
+		k++;
+	}
+	return (k);
+}
+
 uint64_t
 qcow2_own_run(const struct qcow2_owners *ow, uint64_t cl, uint64_t n,
     struct qcow2_owner *o)
 {
-	uint64_t i = cl - ow->ow_first, k = 1;
+	uint64_t i = cl - ow->ow_first;
 	const struct qcow2_page *pg = &ow->ow_page[i / QCOW2_PAGE];
 	const struct qcow2_run *r;
 	unsigned state = state_at(ow, i);
 
 	qcow2_own_get(ow, cl, o);
-	if (state == SHARED) {
-		r = &pg->pg_run[find_run(pg, i % QCOW2_PAGE)];
-		return (img_min(n, r->ru_start + r->ru_len - i % QCOW2_PAGE));
-	}
-	while (k < n && state_at(ow, i + k) == state) {
-		/* Two at once, which is most of the time. */
-		if ((i + k) % 2 == 0 && n - k >= 2 &&
-		    ow->ow_state[(i + k) / 2] == state * 17)
-			k++;
-		k++;
-	}
-	return (k);
+	if (state != SHARED)
+		return (run_of(ow, i, n, state));
+	r = &pg->pg_run[find_run(pg, i % QCOW2_PAGE)];
+	return (img_min(n, r->ru_start + r->ru_len - i % QCOW2_PAGE));
 }
 
 uint64_t
