@@ -75,7 +75,7 @@ TOOL_SRC = \
 	lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
-	lib/host/chain.c lib/host/chain_ref.c
+	lib/host/chain.c lib/host/chain_ref.c lib/host/chain_end.c
 
 CMD_SRC = \
 	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \

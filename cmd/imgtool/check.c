@@ -15,7 +15,8 @@
 #include "host/host.h"
 
 #define MEMORY (UINT64_C(64) << 20)
-#define SLICE 4096u /* of tables, which are read once: they take half */
+#define SLICE 4096u /* of tables, which are read once: they take half ... */
+#define SLICES_MAX 8192u /* ... and at most 32 MiB */
 
 #define MAX_KEPT 1000000u /* findings that one repair looks at */
 
@@ -73,6 +74,14 @@ found(void *arg, const struct img_finding *f)
 	putchar('\n');
 }
 
+static uint32_t
+slices(const struct check *k)
+{
+	uint64_t n = k->k_memory / 2 / SLICE;
+
+	return (n < SLICES_MAX ? (uint32_t)n : SLICES_MAX);
+}
+
 static int
 was_judged(const struct check *k)
 {
@@ -100,7 +109,7 @@ static void
 run(struct check *k)
 {
 	struct img_args a = { .a_format = k->k_format,
-		.a_slices = (uint32_t)(k->k_memory / 2 / SLICE),
+		.a_slices = slices(k),
 		.a_budget = k->k_memory,
 		.a_flags = IMG_VERIFY,
 		.a_report = found,
@@ -343,6 +352,8 @@ check_main(int argc, char **argv)
 		set_option(&k, id);
 	if (k.k_dryrun && k.k_fix == IMG_FIX_NONE)
 		opts_wrong(c, "--dry-run goes with -r");
+	if (k.k_memory == 0)
+		opts_wrong(c, "--max-memory is not 0");
 	if (k.k_chain && k.k_fix != IMG_FIX_NONE)
 		opts_wrong(c,
 		    "-r repairs one image; --backing-chain checks "

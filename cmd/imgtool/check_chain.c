@@ -112,30 +112,29 @@ check_chain(struct check *k)
 	const char *top = k->k_name;
 	struct img_file *file = k->k_file;
 	struct img_chain *ch;
-	int error, more = 1, opened, status;
+	int error, more = 1, status, told;
 
 	error = img_chain_open(&ch, top, file, &ca);
-	opened = error == 0;
+	told = error != 0 && ca.ca_name != ca.ca_blamed;
 	if (k->k_json && !k->k_quiet)
 		json_begin(NULL, '[');
-	if (opened) {
+	if (error == 0) {
 		while (error == 0 && more)
 			error = host_chain_follow(ch, &ca, &more);
 		status =
 		    check_each(k, ch, is_fault(error) ? error : 0, ca.ca_name);
 		(void)img_chain_close(ch);
+		more = !is_fault(error);
 	} else {
 		/* This says what is wrong, unless it is its data file. */
 		begin(k, 0);
 		status = check_image(k);
-		opened = strcmp(ca.ca_name, top) != 0;
 	}
 	if (k->k_json && !k->k_quiet)
 		json_end(']');
-	if (error != 0 && opened) {
+	if (error != 0 && !told) {
 		image_tell_chain(top, &ca, error, 'f');
-		if (!is_fault(error))
-			status = COULD_NOT;
+		status = more ? COULD_NOT : status;
 	}
 	return (status);
 }

@@ -67,15 +67,20 @@ create(const char *path, const struct img_format *fmt, uint64_t size,
     const char *opts, unsigned flags)
 {
 	struct host_output *out;
+	char *made;
+	int error;
 
 	host_catch_signals();
 	if (output_open(&out, path, flags) != 0)
 		return (1);
-	if (output_create(host_output_file(out), path, fmt, size, opts) != 0) {
+	error =
+	    output_create(host_output_file(out), path, fmt, size, opts, &made);
+	if (error == 0)
+		error = output_commit(out, path);
+	else
 		host_output_abort(out);
-		return (1);
-	}
-	return (output_commit(out, path) != 0);
+	output_data_end(made, error != 0);
+	return (error != 0);
 }
 
 static void

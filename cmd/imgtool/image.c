@@ -104,7 +104,7 @@ image_tell_chain(const char *name, const struct img_chain_args *ca, int error,
 	const char *fmt = NULL;
 	char text[sizeof(ca->ca_blamed) + sizeof(ca->ca_why) + 64];
 
-	if (strcmp(name, ca->ca_name) == 0)
+	if (ca->ca_name != ca->ca_blamed)
 		snprintf(text, sizeof(text), "%s", words);
 	else
 		snprintf(text, sizeof(text), "needs \"%s\": %s", ca->ca_name,

@@ -258,9 +258,14 @@ struct host_output;
 /* flags are HOST_NOCLOBBER and HOST_FORCE. */
 int output_open(struct host_output **, const char *path, unsigned flags);
 int output_commit(struct host_output *, const char *path);
-/* img_create: an empty image in a new file; opts is "" or as for -o. */
+/*
+ * img_create: an empty image in a new file; opts is "" or as for -o.  Where
+ * it shall have a data file, that is made too: *made is for output_data_end,
+ * which removes it again after a failure.
+ */
 int output_create(struct img_file *, const char *path,
-    const struct img_format *, uint64_t size, const char *opts);
+    const struct img_format *, uint64_t size, const char *opts, char **made);
+void output_data_end(char *made, int failed);
 /* The IMG_* flags that opts, as for -o, ask for. */
 unsigned output_flags(const char *opts);
 /* Is this "-o help"?  Then the format's options were printed. */

@@ -5,7 +5,10 @@
  */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "imgtool.h"
 #include "host/host.h"
@@ -51,14 +54,64 @@ last_part(const char *path)
 	return (p != NULL ? p + 1 : path);
 }
 
+/*
+ * Make the data file that opts name, if they do; a disk is taken as it is.
+ * It never replaces a file: *made is its name, for output_data_end.
+ */
+static int
+make_data(const char *path, uint64_t size, const char *opts, char **made)
+{
+	struct host_output *out;
+	char name[OPTS_MAX], *real;
+	struct img_file *f;
+	struct stat st;
+	int error;
+
+	if (img_opt_get(opts, "data_file", name, sizeof(name)) != 0)
+		return (0);
+	if ((real = host_ref_path(path, name)) == NULL) {
+		complain_errno(name, ENOMEM);
+		return (ENOMEM);
+	}
+	if (stat(real, &st) == 0 && S_ISBLK(st.st_mode)) {
+		free(real);
+		return (0);
+	}
+	error = output_open(&out, real, HOST_NOCLOBBER);
+	if (error == 0) {
+		f = host_output_file(out);
+		error = f->f_ops->fo_resize(f, size);
+		if (error != 0) {
+			complain_errno(real, error);
+			host_output_abort(out);
+		} else {
+			error = output_commit(out, real);
+		}
+	}
+	if (error == 0)
+		*made = real;
+	else
+		free(real);
+	return (error);
+}
+
+void
+output_data_end(char *made, int failed)
+{
+	if (made != NULL && failed)
+		(void)unlink(made);
+	free(made);
+}
+
 int
 output_create(struct img_file *file, const char *path,
-    const struct img_format *fmt, uint64_t size, const char *opts)
+    const struct img_format *fmt, uint64_t size, const char *opts, char **made)
 {
 	struct img_create cr = { .cr_size = size,
 		.cr_opts = opts[0] != '\0' ? opts : NULL };
 	int error;
 
+	*made = NULL;
 	cr.cr_name = last_part(path);
 	error = host_seed(&cr);
 	if (error != 0) {
@@ -70,7 +123,7 @@ output_create(struct img_file *file, const char *path,
 		complain(path, "%s", cr.cr_error);
 	else if (error != 0)
 		complain_errno(path, error);
-	return (error);
+	return (error != 0 ? error : make_data(path, size, opts, made));
 }
 
 unsigned

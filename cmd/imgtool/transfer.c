@@ -89,6 +89,7 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 {
 	uint64_t size = j->j_size;
 	struct image dst;
+	char *made;
 	int begun, error;
 
 	*written = 1;
@@ -102,7 +103,8 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 		complain(j->j_to,
 		    "zeros fill the last sector: %" PRIu64 " bytes",
 		    size - j->j_size);
-	error = output_create(file, j->j_to, j->j_outfmt, size, j->j_opts);
+	error =
+	    output_create(file, j->j_to, j->j_outfmt, size, j->j_opts, &made);
 	*written = error != EINVAL && error != EFBIG && error != ENOTSUP;
 	j->j_out.h_flags = IMG_RDWR | IMG_FRESH | output_flags(j->j_opts);
 	if (error == 0)
@@ -111,6 +113,7 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 		error = zero_tail(&dst, j->j_size, size);
 	if (error == 0)
 		error = fill(j, &dst, inplace, &begun);
+	output_data_end(made, error != 0);
 	return (error);
 }
 

@@ -18,24 +18,6 @@
 
 #include "host/chain.h"
 
-struct link {
-	struct img *l_img;
-	struct img_file *l_file;
-	int l_lent; /* the file is the caller's */
-	char *l_path;
-	struct img_file *l_data;
-	char *l_data_path;
-};
-
-struct img_chain {
-	struct link ch_link[IMG_CHAIN_MAX];
-	unsigned ch_n;
-	int ch_dir;      /* the folder of the last image; -1: not open yet */
-	int ch_confined; /* the format of the top image was found out */
-};
-
-/* Errors */
-
 static int why(struct img_chain_args *, int error, const char *fmt, ...)
     __attribute__((__format__(__printf__, 3, 4)));
 
@@ -68,7 +50,7 @@ words(struct img_chain_args *ca, int error, const char *text)
 static int
 is_known(const struct img_chain *ch, const struct img_file *f)
 {
-	const struct link *l;
+	const struct host_link *l;
 
 	for (l = ch->ch_link; l < ch->ch_link + ch->ch_n; l++) {
 		if (l->l_file != NULL && host_same_file(l->l_file, f))
@@ -79,7 +61,7 @@ is_known(const struct img_chain *ch, const struct img_file *f)
 	return (0);
 }
 
-static struct link *
+static struct host_link *
 last(struct img_chain *ch)
 {
 	return (&ch->ch_link[ch->ch_n - 1]);
@@ -170,7 +152,7 @@ static int
 add_data(struct img_chain *ch, struct img_chain_args *ca, unsigned flags)
 {
 	const char *given = ch->ch_n == 1 ? ca->ca_data_file : NULL;
-	struct link *l = last(ch);
+	struct host_link *l = last(ch);
 	struct host_ref hr;
 	struct img_ref ref;
 	int error;
@@ -256,7 +238,7 @@ add_image(struct img_chain *ch, struct img_chain_args *ca, struct host_ref *hr,
 		.a_budget = ca->ca_args.a_budget,
 		.a_report = note,
 		.a_arg = &li };
-	struct link *l = &ch->ch_link[ch->ch_n];
+	struct host_link *l = &ch->ch_link[ch->ch_n];
 	struct img *im = NULL;
 	int error;
 
@@ -308,7 +290,7 @@ host_chain_follow(struct img_chain *ch, struct img_chain_args *ca, int *more)
 	int error;
 
 	*more = 0;
-	blame(ca, ch->ch_link[0].l_path);
+	ca->ca_name = ch->ch_link[0].l_path;
 	ca->ca_why[0] = '\0';
 	ca->ca_state = NULL;
 	error = find_ref(last(ch)->l_img, IMG_REF_BACKING, &ref);
@@ -341,7 +323,7 @@ add_top(struct img_chain *ch, struct img_chain_args *ca, const char *path,
     struct img_file *f)
 {
 	int rdwr = (ca->ca_args.a_flags & IMG_RDWR) != 0, error;
-	struct link *l = ch->ch_link;
+	struct host_link *l = ch->ch_link;
 
 	if ((l->l_path = strdup(path)) == NULL)
 		return (ENOMEM);
@@ -386,115 +368,11 @@ img_chain_open(struct img_chain **chp, const char *path, struct img_file *f,
 	while (error == 0 && more)
 		error = host_chain_follow(ch, ca, &more);
 	if (error != 0) {
+		if (ca->ca_name != ca->ca_blamed)
+			ca->ca_name = path;
 		(void)img_chain_abandon(ch);
 		return (error);
 	}
 	*chp = ch;
 	return (0);
-}
-
-static const struct link *
-link_at(const struct img_chain *ch, unsigned depth)
-{
-	return (depth < ch->ch_n ? &ch->ch_link[depth] : NULL);
-}
-
-struct img *
-img_chain_image(const struct img_chain *ch, unsigned depth)
-{
-	const struct link *l = link_at(ch, depth);
-
-	return (l != NULL ? l->l_img : NULL);
-}
-
-const char *
-img_chain_path(const struct img_chain *ch, unsigned depth)
-{
-	const struct link *l = link_at(ch, depth);
-
-	return (l != NULL ? l->l_path : NULL);
-}
-
-struct img_file *
-img_chain_file(const struct img_chain *ch, unsigned depth)
-{
-	const struct link *l = link_at(ch, depth);
-
-	return (l != NULL ? l->l_file : NULL);
-}
-
-const char *
-host_chain_data_path(const struct img_chain *ch, unsigned depth)
-{
-	const struct link *l = link_at(ch, depth);
-
-	return (l != NULL ? l->l_data_path : NULL);
-}
-
-const char *
-img_chain_data_path(const struct img_chain *ch)
-{
-	return (host_chain_data_path(ch, 0));
-}
-
-struct img_file *
-host_chain_data(const struct img_chain *ch, unsigned depth)
-{
-	const struct link *l = link_at(ch, depth);
-
-	return (l != NULL ? l->l_data : NULL);
-}
-
-/* The files of one image, whose handle is closed. */
-static int
-close_files(struct link *l)
-{
-	int error = 0, error2 = 0;
-
-	if (l->l_data != NULL)
-		error = img_host_close(l->l_data);
-	if (l->l_file != NULL && !l->l_lent)
-		error2 = img_host_close(l->l_file);
-	free(l->l_data_path);
-	free(l->l_path);
-	return (error != 0 ? error : error2);
-}
-
-/* All but the handle of the top image, which is closed already. */
-static int
-destroy(struct img_chain *ch)
-{
-	unsigned i;
-	int e, error = 0;
-
-	for (i = 0; i < ch->ch_n; i++) {
-		e = i > 0 ? img_close(ch->ch_link[i].l_img) : 0;
-		error = error != 0 ? error : e;
-		e = close_files(&ch->ch_link[i]);
-		error = error != 0 ? error : e;
-	}
-	if (ch->ch_dir != -1)
-		close(ch->ch_dir);
-	free(ch);
-	return (error);
-}
-
-int
-img_chain_close(struct img_chain *ch)
-{
-	int error, error2;
-
-	error = img_close(ch->ch_link[0].l_img);
-	error2 = destroy(ch);
-	return (error != 0 ? error : error2);
-}
-
-int
-img_chain_abandon(struct img_chain *ch)
-{
-	struct img *top = ch->ch_link[0].l_img;
-	int begun = top != NULL ? img_abandon(top) : 0;
-
-	(void)destroy(ch);
-	return (begun);
 }

@@ -1,11 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 
-/* chain.h: between chain.c and chain_ref.c. */
+/* chain.h: between chain.c, chain_ref.c and chain_end.c. */
 
 #ifndef HOST_CHAIN_H
 #define HOST_CHAIN_H
 
 #include "host/host.h"
+
+/* An image, and what it was opened from. */
+struct host_link {
+	struct img *l_img;
+	struct img_file *l_file;
+	int l_lent; /* the file is the caller's */
+	char *l_path;
+	struct img_file *l_data;
+	char *l_data_path;
+};
+
+struct img_chain {
+	struct host_link ch_link[IMG_CHAIN_MAX];
+	unsigned ch_n;
+	int ch_dir;      /* the folder of the last image; -1: not open yet */
+	int ch_confined; /* the format of the top image was found out */
+};
 
 /* A file that an image names, once it is open. */
 struct host_ref {

@@ -83,7 +83,8 @@ int host_same_path(const struct img_file *, const char *path);
 /*
  * One step of img_chain_open, on a chain that was opened with
  * IMG_CHAIN_ALONE: the image behind the last one.  *more says, with 0 and
- * with an error, whether the last one names any.
+ * with an error, whether the last one names any.  ca_name may be a string of
+ * the chain's.
  */
 int host_chain_follow(struct img_chain *, struct img_chain_args *, int *more);
 
