@@ -162,9 +162,7 @@ count(uint64_t n, const char *what, const char *rest)
 static double
 share(uint64_t n, const struct img_checked *t)
 {
-	return (t->ch_allocated == 0 ?
-		0 :
-		100 * (double)n / (double)t->ch_allocated);
+	return (100 * (double)n / (double)t->ch_allocated);
 }
 
 static void
@@ -172,7 +170,7 @@ text_space(const struct img_checked *t)
 {
 	double units = (double)t->ch_units, used = (double)t->ch_allocated;
 
-	if (t->ch_units > 0)
+	if (t->ch_units > 0 && t->ch_allocated > 0)
 		printf("%" PRIu64 "/%" PRIu64 " = %.2f%% allocated, %.2f%% "
 		       "fragmented, %.2f%% compressed clusters\n",
 		    t->ch_allocated, t->ch_units, 100 * used / units,

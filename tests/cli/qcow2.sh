@@ -1,0 +1,242 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+#
+# info, map and check of qcow2 images of every kind that qemu-img makes, held
+# against what qemu-img says of the same file.
+
+. "$TOP/tests/lib.sh"
+
+skip_unless qemu-img qemu-io jq
+
+# info_agrees FILE: each field of qemu-img's object is in ours, the same, and
+# those within format-specific too.
+info_agrees()
+{
+	qemu-img info --output=json "$1" >want.json || fail "no info of $1"
+	run_ok imgtool info --output=json "$1"
+	jq -e -n --slurpfile a want.json --slurpfile b "$OUT" '
+	    ($a[0] | del(.["format-specific"]) | to_entries | length >= 5 and
+		all(.value == $b[0][.key])) and
+	    ($a[0]["format-specific"].data | to_entries | length >= 3 and
+		all(.value == $b[0]["format-specific"].data[.key])) and
+	    $b[0]["format-specific"].type == "qcow2"' >/dev/null ||
+	    fail "not as qemu-img has it: $(jq -c . want.json) $(jq -c . "$OUT")"
+}
+
+# text_agrees FILE: every line that qemu-img prints for people is ours too;
+# sizes that people read are written in another way.
+text_agrees()
+{
+	qemu-img info "$1" | sed -e 's/^\(virtual size\|disk size\): .*/\1/' \
+	    >want.txt
+	run_ok imgtool info "$1"
+	sed -e 's/^\(virtual size\|disk size\): .*/\1/' "$OUT" >got.txt
+	# In that order, too.
+	awk 'NR == FNR { want[++n] = $0; next }
+	    $0 == want[at + 1] { at++ }
+	    END { if (at < n) { print "missing: " want[at + 1]; exit 1 } }' \
+	    want.txt got.txt || fail "not the lines of qemu-img"
+}
+
+# map_agrees FILE: the same runs, but that ours are cut where the host's file
+# has holes: those we call zeros, and qemu-img sometimes data.
+map_agrees()
+{
+	qemu-img map --output=json "$1" >want.json || fail "no map of $1"
+	run_ok imgtool map --output=json "$1"
+	jq -e -n --slurpfile a want.json --slurpfile b "$OUT" '
+	    $a[0] as $q | $b[0] as $m |
+	    ($m | map(.length) | add) == ($q | map(.length) | add) and
+	    ($q | length) <= ($m | length) and
+	    ($m | all(. as $e | [$q[] | select(.start <= $e.start and
+		    $e.start + $e.length <= .start + .length)] as $in |
+		($in | length) == 1 and ($in[0] |
+		    .depth == $e.depth and .present == $e.present and
+		    (if $e.data then .data and (.zero | not) else $e.zero end) and
+		    (if .zero then $e.zero else true end) and
+		    (if .data then true else $e.zero end) and
+		    (if has("offset") then
+			$e.offset - .offset == $e.start - .start
+		    else ($e | has("offset") | not) end))))' >/dev/null ||
+	    fail "not as qemu-img has it: $(jq -c . want.json) $(jq -c . "$OUT")"
+}
+
+# check_agrees FILE [STATUS]
+check_agrees()
+{
+	qemu-img check --output=json "$1" >want.json 2>/dev/null
+	[ $? -eq "${2:-0}" ] || fail "qemu-img check says otherwise of $1"
+	run_rc "${2:-0}" imgtool check --output=json "$1"
+	jq -e -n --slurpfile a want.json --slurpfile b "$OUT" '
+	    $a[0] | to_entries | length >= 5 and
+		all(.value == $b[0][.key])' >/dev/null ||
+	    fail "not as qemu-img has it: $(jq -c . want.json) $(jq -c . "$OUT")"
+	qemu-img check "$1" 2>/dev/null | grep ' allocated, ' >want.txt
+	run_rc "${2:-0}" imgtool check "$1"
+	grep ' allocated, ' "$OUT" >got.txt
+	same_bytes want.txt got.txt
+}
+
+all_agree()
+{
+	info_agrees "$1"
+	text_agrees "$1"
+	map_agrees "$1"
+	check_agrees "$1"
+}
+
+dd if=/dev/urandom of=noise bs=64k count=3 2>/dev/null
+
+# fill FILE: some of everything that this version has.
+fill()
+{
+	run_ok qemu-io -f qcow2 -c 'write -s noise 64k 192k' \
+	    -c 'write -P 3 1M 1k' -c 'write -s noise 3000k 130k' \
+	    -c 'write -P 7 2M 300k' "$1"
+}
+
+# ------------------------------------------------------------------------
+
+for o in compat=0.10 compat=1.1 cluster_size=512 cluster_size=4k \
+    cluster_size=2M refcount_bits=1 refcount_bits=64 lazy_refcounts=on \
+    extended_l2=on,cluster_size=16k preallocation=metadata \
+    preallocation=falloc compression_type=zstd; do
+	t_begin "an image with $o is told as qemu-img tells it"
+	rm -f i.qcow2
+	run_ok qemu-img create -q -f qcow2 -o $o i.qcow2 5M
+	all_agree i.qcow2
+	fill i.qcow2
+	all_agree i.qcow2
+done
+
+t_begin "zeros are, in both ways that they are stored"
+run_ok qemu-img create -q -f qcow2 z.qcow2 5M
+fill z.qcow2
+run_ok qemu-io -c 'write -z 64k 64k' -c 'write -z -u 128k 64k' \
+    -c 'write -z 4M 256k' z.qcow2
+all_agree z.qcow2
+
+t_begin "zeros in subclusters are"
+run_ok qemu-img create -q -f qcow2 -o extended_l2=on s.qcow2 5M
+fill s.qcow2
+run_ok qemu-io -c 'write -z 66k 4k' -c 'write -z -u 80k 10k' \
+    -c 'write -P 1 4M 2k' -c 'discard 2M 10k' s.qcow2
+all_agree s.qcow2
+
+t_begin "a compressed image is"
+run_ok qemu-img create -q -f raw raw.img 5M
+run_ok qemu-io -f raw -c 'write -P 1 0 2M' -c 'write -s noise 3M 192k' raw.img
+run_ok qemu-img convert -c -O qcow2 raw.img c.qcow2
+all_agree c.qcow2
+run_ok imgtool map --output=json c.qcow2
+field 'map(select(.compressed) | .length) | add' 2097152
+field 'map(select(.compressed and has("offset"))) | length' 0
+
+t_begin "snapshots are"
+run_ok qemu-img create -q -f qcow2 n.qcow2 5M
+fill n.qcow2
+run_ok qemu-img snapshot -c first n.qcow2
+run_ok qemu-io -c 'write -P 9 0 100k' n.qcow2
+run_ok qemu-img snapshot -c 'the second, long enough' n.qcow2
+all_agree n.qcow2
+
+t_begin "the snapshots' names and numbers are those of qemu-img"
+run_ok imgtool info --output=json n.qcow2
+field '.snapshots | map(.name)' '["first","the second, long enough"]'
+field '.snapshots | map(.id)' '["1","2"]'
+
+t_begin "bitmaps are"
+run_ok qemu-img create -q -f qcow2 b.qcow2 5M
+run_ok qemu-img bitmap --add b.qcow2 one
+run_ok qemu-img bitmap --add --disable -g 128k b.qcow2 two
+fill b.qcow2
+all_agree b.qcow2
+
+t_begin "an image with an external data file is"
+run_ok qemu-img create -q -f qcow2 -o data_file=ext.raw e.qcow2 5M
+fill e.qcow2
+all_agree e.qcow2
+
+t_begin "one whose data file is raw is"
+run_ok qemu-img create -q -f qcow2 -o data_file=r.raw,data_file_raw=on \
+    r.qcow2 5M
+fill r.qcow2
+all_agree r.qcow2
+
+t_begin "one with a backing file is, wherever it is opened from"
+run_ok qemu-img create -q -f qcow2 -b n.qcow2 -F qcow2 o.qcow2
+run_ok qemu-io -c 'write -P 9 4M 64k' o.qcow2
+all_agree o.qcow2
+mkdir d
+run_ok qemu-img create -q -f qcow2 -b ../o.qcow2 -F qcow2 d/p.qcow2 6M
+info_agrees d/p.qcow2
+field '."full-backing-filename"' '"d/../o.qcow2"'
+text_agrees d/p.qcow2
+expect_out '^backing file: \.\./o\.qcow2 \(actual path: d/\.\./o\.qcow2\)$'
+
+t_begin "its chain is, a block or an object for each image"
+qemu-img info --backing-chain --output=json d/p.qcow2 >want.json
+run_ok imgtool info -f qcow2 --backing-chain --output=json d/p.qcow2
+[ "$(jq 'map(."virtual-size")' want.json)" = \
+    "$(jq 'map(."virtual-size")' "$OUT")" ] || fail "other images"
+field 'map(.filename)' '["d/p.qcow2","d/../o.qcow2","d/../n.qcow2"]'
+run_ok imgtool info -f qcow2 --backing-chain d/p.qcow2
+[ "$(grep -c '^image: ' "$OUT")" -eq 3 ] || fail "not three blocks"
+[ "$(grep -c '^$' "$OUT")" -eq 2 ] || fail "not an empty line between them"
+[ "$(qemu-img info --backing-chain d/p.qcow2 | grep '^image: ')" = \
+    "$(grep '^image: ' "$OUT")" ] || fail "other names than qemu-img has"
+
+t_begin "one that was not closed is said to be so"
+run_ok qemu-img create -q -f qcow2 -o lazy_refcounts=on l.qcow2 5M
+qemu-io -c 'write -P 9 0 64k' -c 'flush' -c abort l.qcow2 >/dev/null 2>&1
+info_agrees l.qcow2
+field '."dirty-flag"' true
+text_agrees l.qcow2
+expect_out '^cleanly shut down: no$'
+
+t_begin "lost space is status 3 in both"
+cp n.qcow2 leak.qcow2
+run_ok qemu-io -c 'write -P 1 4500k 64k' leak.qcow2
+# Forget a snapshot: the number of them is at 60.
+printf '\0\0\0\1' | dd of=leak.qcow2 bs=1 seek=60 conv=notrunc 2>/dev/null
+run_rc 3 qemu-img check leak.qcow2
+run_rc 3 imgtool check --output=json leak.qcow2
+field '[.corruptions, .leaks > 0]' '[0,true]'
+
+t_begin "an encrypted image is told of, and not read"
+cp z.qcow2 aes.qcow2
+printf '\0\0\0\1' | dd of=aes.qcow2 bs=1 seek=32 conv=notrunc 2>/dev/null
+run_ok imgtool info --output=json aes.qcow2
+field .encrypted true
+run_ok imgtool info aes.qcow2
+expect_out '^encrypted: yes$'
+run_ok imgtool check aes.qcow2
+run_ok imgtool map aes.qcow2
+run_rc 1 imgtool convert aes.qcow2 no.raw
+one_line 'aes\.qcow2: QCOW2-113 '
+[ ! -e no.raw ] || fail "a result was made"
+run_rc 1 imgtool dd-write of=aes.qcow2 if=noise
+one_line 'aes\.qcow2: QCOW2-113 '
+
+t_begin "-c makes qcow2 small, and what cannot be compressed says so"
+run_ok imgtool convert -O qcow2 raw.img plain.qcow2
+run_ok imgtool convert -c -O qcow2 raw.img packed.qcow2
+run_ok qemu-img compare -f raw -F qcow2 raw.img packed.qcow2
+[ "$(stat -c %s packed.qcow2)" -lt "$(stat -c %s plain.qcow2)" ] ||
+    fail "nothing became smaller"
+run_ok qemu-img check packed.qcow2
+for fmt in raw vhd; do
+	run_rc 1 imgtool convert -c -O $fmt raw.img no.img
+	one_line "no\\.img: $fmt has no compression"
+	[ ! -e no.img ] || fail "a result was made"
+done
+run_rc 1 imgtool convert -c --size 1M -O qcow2 - no.img </dev/null
+one_line 'convert: -c '
+
+t_begin "the check takes no more memory than it may"
+run_rc 1 imgtool check --max-memory 100k z.qcow2
+one_line 'z\.qcow2: .*--max-memory'
+run_ok imgtool check --max-memory 16M z.qcow2
+run_ok imgtool check --max-memory 900G z.qcow2
+run_rc 1 imgtool check --max-memory 0 z.qcow2
+one_line 'check: --max-memory'
