@@ -61,13 +61,28 @@ fetch(struct side *s, uint64_t voff, uint32_t len)
 	return (img_read(s->s_image->i_img, s->s_buf, len, voff));
 }
 
-/* How far the units from at on all differ, or all do not. */
+/* What is to be done with a unit. */
+enum todo { LEAVE, WRITE, ZERO };
+
+static enum todo
+judge(const struct side *dst, const char *want, uint32_t at, uint32_t n,
+    int sparse)
+{
+	if (memcmp(want + at, dst->s_buf + at, n) == 0)
+		return (LEAVE);
+	if (sparse && want[at] == 0 &&
+	    memcmp(want + at, want + at + 1, n - 1) == 0)
+		return (ZERO);
+	return (WRITE);
+}
+
+/* The bytes from at on that are to be treated alike. */
 static uint32_t
 run_length(const struct side *dst, const char *want, uint64_t voff, uint32_t at,
-    uint32_t len, int *differ)
+    uint32_t len, int sparse, enum todo *todo)
 {
 	uint32_t unit = img_unit(dst->s_image->i_img), end = at, n;
-	int d;
+	enum todo t;
 
 	if (unit == 0 || unit > PIECE)
 		unit = GRAIN;
@@ -75,26 +90,30 @@ run_length(const struct side *dst, const char *want, uint64_t voff, uint32_t at,
 		n = unit - (uint32_t)((voff + end) % unit);
 		if (n > len - end)
 			n = len - end;
-		d = memcmp(want + end, dst->s_buf + end, n) != 0;
-		if (end > at && d != *differ)
+		t = judge(dst, want, end, n, sparse);
+		if (end > at && t != *todo)
 			break;
-		*differ = d;
+		*todo = t;
 	}
 	return (end - at);
 }
 
-/* Write those units of the piece that differ. */
+/* Store those units of the piece that differ. */
 static int
-write_units(struct side *dst, const char *want, uint64_t voff, uint32_t len)
+store(struct side *dst, const char *want, uint64_t voff, uint32_t len,
+    int sparse)
 {
+	struct img *im = dst->s_image->i_img;
+	enum todo todo = LEAVE;
 	uint32_t at, n;
-	int differ = 0, error = 0;
+	int error = 0;
 
 	for (at = 0; at < len && error == 0; at += n) {
-		n = run_length(dst, want, voff, at, len, &differ);
-		if (differ)
-			error = img_write(dst->s_image->i_img, want + at, n,
-			    voff + at);
+		n = run_length(dst, want, voff, at, len, sparse, &todo);
+		if (todo == WRITE)
+			error = img_write(im, want + at, n, voff + at);
+		else if (todo == ZERO)
+			error = img_zero(im, voff + at, n);
 	}
 	return (error);
 }
@@ -102,7 +121,7 @@ write_units(struct side *dst, const char *want, uint64_t voff, uint32_t len)
 /* One run that is of one kind on both sides; its length. */
 static int
 step(struct side *src, struct side *dst, uint64_t voff, uint64_t len,
-    uint64_t *n, int *of_src)
+    int sparse, uint64_t *n, int *of_src)
 {
 	int error;
 
@@ -127,7 +146,7 @@ step(struct side *src, struct side *dst, uint64_t voff, uint64_t len,
 	if ((error = fetch(src, voff, (uint32_t)*n)) != 0)
 		return (error);
 	*of_src = 0;
-	return (write_units(dst, src->s_buf, voff, (uint32_t)*n));
+	return (store(dst, src->s_buf, voff, (uint32_t)*n, sparse));
 }
 
 int
@@ -143,7 +162,8 @@ copy_diff(struct job *j, struct image *dst)
 	else
 		b.s_buf = a.s_buf + PIECE;
 	for (voff = 0; voff < j->j_size && error == 0; voff += n) {
-		error = step(&a, &b, voff, j->j_size - voff, &n, &of_src);
+		error = step(&a, &b, voff, j->j_size - voff, j->j_sparse != 0,
+		    &n, &of_src);
 		if (error == 0)
 			error = env->ev_poll(env->ev_arg, voff + n, j->j_size);
 		if (error != 0)

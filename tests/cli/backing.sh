@@ -1,0 +1,243 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+#
+# Images that read through to others: making them, and checking that they find
+# what they name.
+
+. "$TOP/tests/lib.sh"
+
+skip_unless qemu-img qemu-io jq
+
+dd if=/dev/urandom of=base.raw bs=1M count=4 2>/dev/null
+qemu-img convert -O qcow2 base.raw base.qcow2
+dd if=/dev/urandom of=noise bs=64k count=1 2>/dev/null
+
+# allocated FILE: how many of its clusters have space.
+allocated()
+{
+	imgtool check --output=json "$1" | jq '."allocated-clusters"'
+}
+
+# ------------------------------------------------------------------------
+
+t_begin "create -b makes an image of the size of the backing file"
+run_ok imgtool create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2
+run_ok imgtool info --output=json o.qcow2
+field '[."virtual-size", ."backing-filename", ."backing-filename-format"]' \
+    '[4194304,"base.qcow2","qcow2"]'
+run_ok qemu-img compare o.qcow2 base.qcow2
+run_ok qemu-img check o.qcow2
+
+t_begin "or of the size that is given"
+run_ok imgtool create -q -f qcow2 -b base.raw -F raw o.qcow2 6M
+run_ok imgtool info --output=json o.qcow2
+field '."virtual-size"' 6291456
+run_rc 0 qemu-img compare -f qcow2 -F raw o.qcow2 base.raw
+
+t_begin "-o backing_file and backing_fmt are the same as -b and -F"
+run_ok imgtool create -q -f qcow2 -o backing_file=base.raw,backing_fmt=raw \
+    o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 base.raw
+
+t_begin "the name is taken from the folder of the new image"
+mkdir sub
+run_ok imgtool create -q -f qcow2 -b ../base.raw -F raw sub/o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw sub/o.qcow2 base.raw
+run_rc 1 imgtool create -q -f qcow2 -b base.raw -F raw sub/no.qcow2
+one_line 'sub/base\.raw: No such file'
+[ ! -e sub/no.qcow2 ] || fail "an image was made"
+
+t_begin "a name may have commas"
+cp base.raw 'a,b,,c.raw'
+run_ok imgtool create -q -f qcow2 -b 'a,b,,c.raw' -F raw o.qcow2
+run_ok imgtool info --output=json o.qcow2
+field '."backing-filename"' '"a,b,,c.raw"'
+run_ok imgtool compare -F raw o.qcow2 base.raw
+run_ok imgtool create -q -f qcow2 \
+    -o 'backing_file=a,,b,,,,c.raw,backing_fmt=raw' o.qcow2
+run_ok imgtool info --output=json o.qcow2
+field '."backing-filename"' '"a,b,,c.raw"'
+run_ok imgtool convert -O qcow2 -B 'a,b,,c.raw' -F raw base.raw 'd,e.qcow2'
+run_ok imgtool info --output=json 'd,e.qcow2'
+field '."backing-filename"' '"a,b,,c.raw"'
+
+t_begin "a name of 1023 bytes can be recorded, a longer one not"
+part=$(printf '%0199d' 0)
+mkdir -p "$part/$part/$part/$part"
+long="$part/$part/$part/$part/$(printf '%0223d' 7)"
+[ ${#long} -eq 1023 ] || fail "the name has ${#long} bytes"
+cp base.raw "$long"
+run_ok imgtool create -q -f qcow2 -b "$long" -F raw o.qcow2
+run_ok imgtool compare o.qcow2 base.raw
+cp base.raw "${long}8"
+run_rc 1 imgtool create -q -f qcow2 -b "${long}8" -F raw no.qcow2
+[ "$(wc -l <"$ERR")" -eq 1 ] || fail "not one line: $(cat "$ERR")"
+[ ! -e no.qcow2 ] || fail "an image was made"
+
+t_begin "the format of the backing file must be said"
+run_rc 1 imgtool create -f qcow2 -b base.raw no.qcow2
+one_line 'create: -b needs -F'
+run_rc 1 imgtool convert -O qcow2 -B base.raw base.raw no.qcow2
+one_line 'convert: -B goes with -F'
+run_rc 1 imgtool convert -O qcow2 -F raw base.raw no.qcow2
+one_line 'convert: -B goes with -F'
+run_rc 1 imgtool create -f qcow2 -b base.raw -F vmdk no.qcow2
+one_line 'create: vmdk: unknown format'
+
+t_begin "a format without backing files has none"
+for fmt in raw vhd; do
+	run_rc 1 imgtool create -f $fmt -b base.raw -F raw no.img
+	[ "$(wc -l <"$ERR")" -eq 1 ] || fail "not one line: $(cat "$ERR")"
+	run_rc 1 imgtool convert -O $fmt -B base.raw -F raw base.raw no.img
+	[ "$(wc -l <"$ERR")" -eq 1 ] || fail "not one line: $(cat "$ERR")"
+	[ ! -e no.img ] || fail "an image was made"
+done
+
+t_begin "a backing file that is missing or broken is refused"
+run_rc 1 imgtool create -f qcow2 -b nothing -F raw no.qcow2
+one_line 'nothing: No such file'
+run_rc 1 imgtool create -f qcow2 -b base.raw -F qcow2 no.qcow2
+one_line 'base\.raw: QCOW2-1 '
+run_rc 1 imgtool convert -O qcow2 -B nothing -F raw base.raw no.qcow2
+one_line 'no\.qcow2: needs "nothing": No such file'
+[ ! -e no.qcow2 ] || fail "an image was made"
+
+# ------------------------------------------------------------------------
+
+cp base.raw new.raw
+dd if=noise of=new.raw bs=64k seek=5 conv=notrunc 2>/dev/null
+dd if=noise of=new.raw bs=1k seek=1000 count=1 conv=notrunc 2>/dev/null
+dd if=/dev/zero of=new.raw bs=64k seek=20 count=2 conv=notrunc 2>/dev/null
+
+t_begin "convert -B stores what differs, and no more"
+run_ok imgtool convert -O qcow2 -B base.raw -F raw new.raw o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 new.raw
+run_ok qemu-img check o.qcow2
+[ "$(allocated o.qcow2)" -eq 2 ] || fail "$(allocated o.qcow2) clusters"
+run_ok imgtool map --output=json o.qcow2
+field 'map(select(.depth == 0)) | map([.start, .length, .zero])' \
+    '[[327680,65536,false],[983040,65536,false],[1310720,131072,true]]'
+
+t_begin "it does so whatever the backing file holds"
+dd if=/dev/urandom of=other.raw bs=1M count=5 2>/dev/null
+run_ok imgtool convert -O qcow2 -B other.raw -F raw new.raw o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 new.raw
+truncate -s 1M short.raw
+run_ok imgtool convert -O qcow2 -B short.raw -F raw new.raw o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 new.raw
+
+t_begin "an overlay is copied without what its own base has"
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 src.qcow2
+run_ok qemu-io -c 'write -s noise 1M 64k' -c 'write -z 2M 64k' src.qcow2
+run_ok imgtool convert -O qcow2 -B base.qcow2 -F qcow2 src.qcow2 o.qcow2
+run_ok qemu-img compare o.qcow2 src.qcow2
+[ "$(allocated o.qcow2)" -eq 1 ] || fail "$(allocated o.qcow2) clusters"
+
+t_begin "zeros behind the end of a source that ends within a sector are zeros"
+head -c 1000001 base.raw >odd.raw
+run_ok imgtool convert -q -O qcow2 -B base.raw -F raw odd.raw o.qcow2
+cp odd.raw want.raw
+truncate -s 1000448 want.raw
+run_ok imgtool compare -s o.qcow2 want.raw ||
+    run_ok imgtool compare o.qcow2 want.raw
+run_ok imgtool dd-read if=o.qcow2 of=got.raw bs=1M
+same_bytes got.raw want.raw
+
+t_begin "standard input can be what differs"
+run_ok imgtool convert -q -O qcow2 -B base.raw -F raw - o.qcow2 <new.raw
+run_ok imgtool compare o.qcow2 new.raw
+cat new.raw | imgtool convert --size 4M -O qcow2 -B base.raw -F raw - o.qcow2 ||
+    fail "no conversion from a pipe"
+run_ok imgtool compare o.qcow2 new.raw
+
+t_begin "-B and -c together give the same disk, smaller"
+run_ok imgtool convert -c -O qcow2 -B short.raw -F raw new.raw o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 new.raw
+
+t_begin "convert -n writes into an overlay, and leaves its base alone"
+cp base.qcow2 before
+run_ok imgtool create -q -f qcow2 -b base.qcow2 -F qcow2 o.qcow2
+run_ok imgtool convert -n -O qcow2 new.raw o.qcow2
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 new.raw
+run_ok qemu-img check o.qcow2
+same_bytes base.qcow2 before
+[ "$(allocated o.qcow2)" -eq 2 ] || fail "$(allocated o.qcow2) clusters"
+
+t_begin "without what it reads through to, an overlay is not written to"
+cp o.qcow2 before
+run_rc 1 imgtool dd-write --no-backing of=o.qcow2 if=noise
+same_bytes o.qcow2 before
+
+# ------------------------------------------------------------------------
+
+# finds ROW FILE [STATUS]: check --backing-chain has this row, and only that,
+# on FILE, and check of the file alone has none.
+finds()
+{
+	run_rc "${3:-2}" imgtool check --backing-chain --output=json top.qcow2
+	jq -c 'map({f: .filename, r: .findings[].row}) | .[]' "$OUT" >rows
+	[ "$(cat rows)" = "{\"f\":\"$2\",\"r\":\"$1\"}" ] ||
+	    fail "not $1 on $2: $(cat rows)"
+	run_rc "${3:-2}" imgtool check --backing-chain top.qcow2
+	expect_out " $1[: ]"
+	run_ok imgtool check top.qcow2
+}
+
+t_begin "check --backing-chain checks every image of the chain"
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 mid.qcow2
+qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2
+run_ok imgtool check --backing-chain --output=json top.qcow2
+field 'map(.filename)' '["top.qcow2","mid.qcow2","base.qcow2"]'
+field 'map(."allocated-clusters")' '[0,0,64]'
+run_ok imgtool check --backing-chain top.qcow2
+[ "$(grep '^image: ' "$OUT" | tr '\n' ' ')" = \
+    'image: top.qcow2 image: mid.qcow2 image: base.qcow2 ' ] ||
+    fail "not the three images"
+
+t_begin "the worst of them decides the exit status"
+cp mid.qcow2 sound
+# The dirty bit, in the incompatible features at 72.
+printf '\1' | dd of=mid.qcow2 bs=1 seek=79 conv=notrunc 2>/dev/null
+finds QCOW2-12 mid.qcow2
+cp sound mid.qcow2
+
+t_begin "a backing file that is missing, or no file, is one finding"
+mv base.qcow2 away
+finds QCOW2-107 mid.qcow2
+mkdir base.qcow2
+finds QCOW2-107 mid.qcow2
+rmdir base.qcow2
+mkfifo base.qcow2
+finds QCOW2-107 mid.qcow2
+rm base.qcow2
+
+t_begin "so is one of another format than is recorded"
+head -c 70000 noise >base.qcow2
+finds QCOW2-107 mid.qcow2
+rm base.qcow2
+mv away base.qcow2
+
+t_begin "a loop is one finding"
+qemu-img create -q -u -f qcow2 -b top.qcow2 -F qcow2 mid.qcow2 4M
+finds QCOW2-108 mid.qcow2
+cp sound mid.qcow2
+
+t_begin "another size is worth a note"
+qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2 5M
+finds QCOW2-109 top.qcow2 0
+run_ok imgtool check --backing-chain top.qcow2
+expect_out '^note QCOW2-109: .*found 0x400000, expected 0x500000'
+
+t_begin "a data file that is too short is a warning, one that is missing fatal"
+qemu-img create -q -f qcow2 -o data_file=ext.raw top.qcow2 2M
+run_ok qemu-io -c 'write -P 1 1M 64k' top.qcow2
+truncate -s 1M ext.raw
+finds QCOW2-75 top.qcow2 0
+rm ext.raw
+run_ok imgtool check top.qcow2
+run_rc 1 imgtool check --backing-chain top.qcow2
+one_line 'top\.qcow2: needs "ext\.raw": not found beside'
+
+t_begin "a chain is not repaired"
+run_rc 1 imgtool check -r safe --backing-chain top.qcow2
+one_line 'check: -r repairs one image'
