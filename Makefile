@@ -118,7 +118,8 @@ HELP_SRC = \
 	tests/crash/vhd.c tests/crash/qcow2.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
-PROG_SRC = tests/interop/cost.c
+PROG_SRC = tests/interop/cost.c tests/interop/qcow2_plan.c \
+	tests/interop/qcow2_io.c
 
 MAN = man/imgtool.1 man/imgtool-check.7 man/img.3 man/img_format.9
 

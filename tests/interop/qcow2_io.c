@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * qcow2_io.c: a plan of qcow2_plan, for the library and for a plain file.
+ *
+ *	qcow2_io raw PLAN FILE
+ *		do that to a plain file
+ *	qcow2_io img PLAN IMAGE BEFORE SLICES
+ *		do that to an image of qcow2, whose disk is what the file
+ *		BEFORE has; look all the time, before and after flushes,
+ *		whether it reads as it must
+ *	qcow2_io same IMAGE RAW
+ *		does the library read just these bytes?
+ *
+ * Patterns are repeated over what is written, as qemu-io's write -s has it.
+ */
+
+#include "interop/qcow2_help.h"
+
+#define PATTERN_MAX 8192
+
+struct pattern {
+	uint8_t p_bytes[PATTERN_MAX];
+	size_t p_len;
+};
+
+static int
+parse(const char *line, struct op *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->o_what = 'w';
+	if (sscanf(line, "write -s p%u %" SCNu64 " %" SCNu64, &o->o_pattern,
+		&o->o_off, &o->o_len) == 3)
+		return (o->o_pattern < NPATTERNS);
+	o->o_what = 'z';
+	if (sscanf(line, "write -z -u %" SCNu64 " %" SCNu64, &o->o_off,
+		&o->o_len) == 2 ||
+	    sscanf(line, "write -z %" SCNu64 " %" SCNu64, &o->o_off,
+		&o->o_len) == 2 ||
+	    sscanf(line, "discard %" SCNu64 " %" SCNu64, &o->o_off,
+		&o->o_len) == 2)
+		return (1);
+	o->o_what = 'f';
+	return (strcmp(line, "flush\n") == 0);
+}
+
+static void
+load_patterns(struct pattern *p)
+{
+	char name[8];
+	uint8_t *bytes;
+	size_t len;
+	unsigned i;
+
+	for (i = 0; i < NPATTERNS; i++) {
+		snprintf(name, sizeof(name), "p%u", i);
+		bytes = load(name, &len);
+		if (len == 0 || len > PATTERN_MAX)
+			stop("pattern", name, EINVAL);
+		memcpy(p[i].p_bytes, bytes, len);
+		p[i].p_len = len;
+		free(bytes);
+	}
+}
+
+/* Do it to memory. */
+static void
+apply(const struct op *o, const struct pattern *p, uint8_t *disk, size_t len)
+{
+	uint64_t i;
+
+	if (o->o_what == 'f')
+		return;
+	if (o->o_off > len || o->o_len > len - o->o_off)
+		stop("range", "in the plan", EINVAL);
+	for (i = 0; i < o->o_len; i++)
+		disk[o->o_off + i] = o->o_what == 'z' ?
+		    0 :
+		    p[o->o_pattern].p_bytes[i % p[o->o_pattern].p_len];
+}
+
+/* --- images ----------------------------------------------------------- */
+
+static void
+report(void *arg, const struct img_finding *f)
+{
+	const struct img_rowdesc *r = img_row(f->fi_row);
+
+	(void)arg;
+	if (r->r_severity <= IMG_SEV_NOTE)
+		return;
+	fprintf(stderr, "qcow2_io: %s-%u at %" PRIu64 ": %s\n", r->r_format,
+	    r->r_number, f->fi_off, r->r_text);
+}
+
+static struct img_chain *
+open_image(const char *path, unsigned flags, unsigned slices)
+{
+	struct img_chain_args ca;
+	struct img_chain *ch;
+	int error;
+
+	memset(&ca, 0, sizeof(ca));
+	ca.ca_args.a_format = img_format_find("qcow2");
+	ca.ca_args.a_flags = flags;
+	ca.ca_args.a_slices = slices;
+	ca.ca_args.a_report = report;
+	ca.ca_flags = IMG_CHAIN_TRUST;
+	error = img_chain_open(&ch, path, NULL, &ca);
+	if (error != 0) {
+		fprintf(stderr, "qcow2_io: %s\n", ca.ca_why);
+		stop("open", path, error);
+	}
+	return (ch);
+}
+
+/* [off, off + len) of the disk is as in memory. */
+static void
+look(struct img *im, const uint8_t *disk, uint64_t off, uint64_t len)
+{
+	static uint8_t buf[1 << 20];
+	uint32_t n;
+	size_t i;
+	int error;
+
+	for (; len > 0; off += n, len -= n) {
+		n = len < sizeof(buf) ? (uint32_t)len : sizeof(buf);
+		error = img_read(im, buf, n, off);
+		if (error != 0)
+			stop("img_read", "", error);
+		for (i = 0; i < n; i++)
+			if (buf[i] != disk[off + i]) {
+				printf("byte %" PRIu64 " is %#x, not %#x\n",
+				    off + i, buf[i], disk[off + i]);
+				exit(1);
+			}
+	}
+}
+
+static void
+look_somewhere(struct img *im, const uint8_t *disk, uint64_t len)
+{
+	uint64_t off = upto(len), n = 1 + upto(100000);
+
+	look(im, disk, off, n < len - off ? n : len - off);
+}
+
+static int
+perform(struct img *im, const struct op *o, const uint8_t *disk)
+{
+	uint64_t off = o->o_off, left = o->o_len;
+	uint32_t n;
+	int error = 0;
+
+	if (o->o_what == 'f')
+		return (img_flush(im));
+	if (o->o_what == 'z')
+		return (img_zero(im, off, left));
+	for (; left > 0 && error == 0; off += n, left -= n) {
+		n = left < 777777 ? (uint32_t)left : 777777;
+		error = img_write(im, disk + off, n, off);
+	}
+	return (error);
+}
+
+static void
+follow(struct img *im, FILE *plan, uint8_t *disk, size_t len)
+{
+	static struct pattern patterns[NPATTERNS];
+	char line[128];
+	struct op o;
+	int error;
+
+	load_patterns(patterns);
+	while (fgets(line, sizeof(line), plan) != NULL) {
+		if (!parse(line, &o))
+			stop("plan", line, EINVAL);
+		apply(&o, patterns, disk, len);
+		if (im == NULL)
+			continue;
+		error = perform(im, &o, disk);
+		if (error != 0)
+			stop("img", line, error);
+		if (o.o_what != 'f')
+			look(im, disk, o.o_off, o.o_len);
+		look_somewhere(im, disk, len);
+	}
+}
+
+static FILE *
+open_plan(const char *path)
+{
+	FILE *plan = fopen(path, "r");
+
+	if (plan == NULL)
+		stop("open", path, errno);
+	return (plan);
+}
+
+static void
+do_raw(const char *path, const char *file)
+{
+	FILE *plan = open_plan(path);
+	uint8_t *disk;
+	size_t len;
+
+	disk = load(file, &len);
+	follow(NULL, plan, disk, len);
+	save(file, disk, len);
+	free(disk);
+	fclose(plan);
+}
+
+static void
+do_img(const char *path, const char *image, const char *before,
+    const char *slices)
+{
+	FILE *plan = open_plan(path);
+	struct img_chain *ch;
+	struct img *im;
+	uint8_t *disk;
+	size_t len;
+	int error;
+
+	disk = load(before, &len);
+	ch = open_image(image, IMG_RDWR, (unsigned)number(slices));
+	im = img_chain_image(ch, 0);
+	if (img_size(im) != len)
+		stop("size", image, EINVAL);
+	follow(im, plan, disk, len);
+	look(im, disk, 0, len);
+	error = img_chain_close(ch);
+	if (error != 0)
+		stop("close", image, error);
+	free(disk);
+	fclose(plan);
+}
+
+static void
+do_same(const char *image, const char *raw)
+{
+	struct img_chain *ch;
+	uint8_t *disk;
+	size_t len;
+
+	disk = load(raw, &len);
+	ch = open_image(image, IMG_VERIFY, 0);
+	if (img_size(img_chain_image(ch, 0)) != len)
+		stop("size", image, EINVAL);
+	look(img_chain_image(ch, 0), disk, 0, len);
+	(void)img_chain_close(ch);
+	free(disk);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (argc == 4 && is(what, "raw"))
+		do_raw(argv[2], argv[3]);
+	else if (argc == 6 && is(what, "img"))
+		do_img(argv[2], argv[3], argv[4], argv[5]);
+	else if (argc == 4 && is(what, "same"))
+		do_same(argv[2], argv[3]);
+	else
+		stop("usage", what, EINVAL);
+	return (0);
+}
