@@ -59,7 +59,7 @@ own(struct qcow2_tally *ta, uint64_t at, uint64_t off, uint64_t len)
 }
 
 int
-qcow2_bitmap_ext(struct img *im, uint64_t *off)
+qcow2_ext_find(struct img *im, uint32_t type, uint64_t *off)
 {
 	uint64_t at = qcow2(im)->q_length;
 	struct qcow2_ext x;
@@ -69,8 +69,8 @@ qcow2_bitmap_ext(struct img *im, uint64_t *off)
 	*off = 0;
 	for (n = 0; n < QCOW2_EXT_MAX && error == 0; n++) {
 		error = qcow2_ext_next(im, &at, &x);
-		if (error == 0 && x.x_type == QCOW2_X_BITMAPS)
-			*off = x.x_off; /* the last one counts */
+		if (error == 0 && x.x_type == type)
+			*off = x.x_off;
 	}
 	return (error == ENOENT || error == EFTYPE ? 0 : error);
 }
@@ -244,7 +244,7 @@ qcow2_tally_bitmaps(struct qcow2_tally *ta)
 		return (0);
 	if (q->q_bitmap_off == 0 && !stale)
 		ta->ta_whole = 0;
-	error = qcow2_bitmap_ext(ta->ta_im, &ext);
+	error = qcow2_ext_find(ta->ta_im, QCOW2_X_BITMAPS, &ext);
 	if (error == 0 && stale && ta->ta_report && ta->ta_first)
 		img_raise(ta->ta_im, IMG_QCOW2_BITMAP_STALE, ext);
 	if (error == 0 && q->q_bitmap_off != 0)

@@ -24,7 +24,8 @@ const struct img_tool img_tool_qcow2 = {
 
 struct check {
 	struct qcow2_tally *ck_ta;
-	int ck_lost; /* leaks that look like those of a lost snapshot */
+	int ck_quiet; /* see lost_snapshots */
+	int ck_lost;  /* leaks are the references of a lost snapshot */
 };
 
 /* The row for a refcount that differs; NONE where VERIFY has said it. */
@@ -61,12 +62,11 @@ differs(void *arg, const struct qcow2_diff *d)
 	if (qcow2(im)->q_incompat & QCOW2_I_DIRTY)
 		return (0);
 	row = judge(ck->ck_ta, d);
-	if (row == IMG_ROW_NONE)
-		return (0);
-	if (row == IMG_QCOW2_LEAK && d->d_stored > 1)
-		ck->ck_lost = 1;
-	img_raise_num(im, row, d->d_cl << qcow2(im)->q_bits, IMG_WANT_EQ,
-	    d->d_stored, d->d_owner.o_count);
+	if (ck->ck_quiet)
+		ck->ck_lost |= row == IMG_QCOW2_LEAK && d->d_stored > 1;
+	else if (row != IMG_ROW_NONE && !(row == IMG_QCOW2_LEAK && ck->ck_lost))
+		img_raise_num(im, row, d->d_cl << qcow2(im)->q_bits,
+		    IMG_WANT_EQ, d->d_stored, d->d_owner.o_count);
 	return (0);
 }
 
@@ -96,38 +96,54 @@ check_end(const struct qcow2_tally *ta)
 	uint64_t end = ta->ta_end << qcow2(im)->q_bits;
 
 	/* On a device what is behind the end is room to grow. */
-	if (ta->ta_whole && im->im_eof[0] > end &&
+	if (ta->ta_whole && qcow2(im)->q_rt_n > 0 && im->im_eof[0] > end &&
 	    !(im->im_file[0]->f_flags & IMG_FILE_FIXED))
 		img_raise_num(im, IMG_QCOW2_FILE_LONG, end, IMG_WANT_MAX,
 		    im->im_eof[0], end);
 }
 
+/* One count of everything. */
 static int
-check_owners(struct img *im, struct img_checked *ch)
+count(struct img *im, struct check *ck, struct img_checked *ch)
 {
-	struct qcow2 *q = qcow2(im);
 	struct qcow2_tally ta;
-	struct check ck;
 	int error;
 
-	memset(&ck, 0, sizeof(ck));
-	ck.ck_ta = &ta;
+	ck->ck_ta = &ta;
 	error = qcow2_tally_init(&ta, im, 0);
-	ta.ta_report = 1;
+	ta.ta_report = !ck->ck_quiet;
 	ta.ta_ch = ch;
 	ta.ta_diff = differs;
-	ta.ta_arg = &ck;
+	ta.ta_arg = ck;
 	if (error == 0)
 		error = qcow2_tally(&ta);
-	if (error == 0) {
-		ch->ch_end = ta.ta_end << q->q_bits;
-		if (ck.ck_lost && q->q_snap_off != 0 &&
-		    img_be32(q->q_head + QCOW2_H_NSNAP) == 0)
-			img_raise_num(im, IMG_QCOW2_SNAP_LOST, QCOW2_H_SNAP_OFF,
-			    IMG_WANT_ANY, q->q_snap_off, 0);
+	if (error == 0 && ch != NULL) {
+		ch->ch_end = ta.ta_end << qcow2(im)->q_bits;
 		check_end(&ta);
 	}
 	qcow2_tally_fini(&ta);
+	return (error);
+}
+
+/*
+ * Without snapshots a refcount above 1 that nothing explains is one of a
+ * snapshot that was lost; where there is a place for their table, too.  Then
+ * none of the leaks is one.
+ */
+static int
+lost_snapshots(struct img *im, struct check *ck)
+{
+	struct qcow2 *q = qcow2(im);
+	int error;
+
+	if (q->q_snap_off == 0 || img_be32(q->q_head + QCOW2_H_NSNAP) != 0)
+		return (0);
+	ck->ck_quiet = 1;
+	error = count(im, ck, NULL);
+	ck->ck_quiet = 0;
+	if (error == 0 && ck->ck_lost)
+		img_raise_num(im, IMG_QCOW2_SNAP_LOST, QCOW2_H_SNAP_OFF,
+		    IMG_WANT_ANY, q->q_snap_off, 0);
 	return (error);
 }
 
@@ -135,15 +151,19 @@ int
 qcow2_check(struct img *im, unsigned flags, int64_t now, struct img_checked *ch)
 {
 	struct qcow2 *q = qcow2(im);
+	struct check ck;
 	int error;
 
 	(void)now; /* nothing in a qcow2 image is held against the clock */
 	ch->ch_units = (im->im_size >> q->q_bits) +
 	    ((im->im_size & (q->q_cluster - 1)) != 0);
 	check_data_file(im);
+	memset(&ck, 0, sizeof(ck));
 	error = qcow2_check_names(im);
 	if (error == 0)
-		error = check_owners(im, ch);
+		error = lost_snapshots(im, &ck);
+	if (error == 0)
+		error = count(im, &ck, ch);
 	if (error == 0 && (flags & IMG_DEEP))
 		error = qcow2_check_deep(im);
 	return (error);

@@ -76,8 +76,8 @@ int qcow2_tally_count(struct qcow2_tally *, uint64_t from, uint64_t to);
 
 /* bitmap.c */
 int qcow2_tally_bitmaps(struct qcow2_tally *);
-/* Where the data of the bitmaps' extension is; 0 if there is none. */
-int qcow2_bitmap_ext(struct img *, uint64_t *off);
+/* Where the data of the last extension of a type is; 0 if there is none. */
+int qcow2_ext_find(struct img *, uint32_t type, uint64_t *off);
 
 /* check_snap.c */
 int qcow2_check_names(struct img *);

@@ -257,17 +257,33 @@ walk_snapshot(struct qcow2_tally *ta, const struct qcow2_snap *s,
 	return (qcow2_walk(ta->ta_im, t, &walker, ta));
 }
 
+/* Is there space that cannot be found for what the header says? */
+static int
+is_partial(struct img *im, int *partial)
+{
+	struct qcow2 *q = qcow2(im);
+	uint64_t luks;
+	int error;
+
+	error = qcow2_ext_find(im, QCOW2_X_LUKS, &luks);
+	*partial = q->q_snap_bad || q->q_active.t_n < q->q_l1_size ||
+	    q->q_l1_size < qcow2_l1_needed(q, im->im_size) ||
+	    (luks != 0 && q->q_luks_len == 0);
+	return (error);
+}
+
 int
 qcow2_tally_walk(struct qcow2_tally *ta)
 {
 	struct qcow2 *q = qcow2(ta->ta_im);
-	int error;
+	int error, partial;
 
-	if (q->q_snap_bad || q->q_active.t_n < q->q_l1_size ||
-	    q->q_l1_size < qcow2_l1_needed(q, ta->ta_im->im_size))
+	error = is_partial(ta->ta_im, &partial);
+	if (partial)
 		ta->ta_whole = 0;
 	ta->ta_tree = 0;
-	error = own_areas(ta);
+	if (error == 0)
+		error = own_areas(ta);
 	if (error == 0)
 		error = each_snapshot(ta, own_snap_l1);
 	if (error == 0)

@@ -89,7 +89,8 @@ judge(struct deep *de, const struct qcow2_entry *n, enum img_row *row)
 	if (error != EFTYPE)
 		return (error);
 	*row = IMG_QCOW2_PACKED_DATA;
-	if (n->n_plen > im->im_eof[0] - n->n_off) {
+	/* The last sector is seldom whole: few streams end where it does. */
+	if (n->n_plen > im->im_eof[0] - n->n_off + IMG_SECTOR) {
 		*row = IMG_QCOW2_PACKED_RANGE;
 		return (0);
 	}
