@@ -210,15 +210,20 @@ make_data(struct writer *w)
 	return (error);
 }
 
+/* The first sector, which makes it an image, is written by itself. */
 static int
 write_head(struct writer *w)
 {
+	struct img_file *f = w->w_plan->pl_file;
 	uint32_t len;
 	int error;
 
 	memset(w->w_buf, 0, QCOW2_HEAD_ROOM);
 	error = qcow2_make_head(w->w_plan, w->w_buf, &len);
-	return (error == 0 ? put(w, len, 0) : error);
+	if (error == 0 && len > QCOW2_HEAD)
+		error = f->f_ops->fo_write(f, w->w_buf + QCOW2_HEAD,
+		    len - QCOW2_HEAD, QCOW2_HEAD);
+	return (error == 0 ? put(w, QCOW2_HEAD, 0) : error);
 }
 
 int
