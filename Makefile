@@ -105,7 +105,7 @@ UNIT_SRC = \
 	tests/fuzz/test_fuzz.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_codec.c \
-	tests/unit/host/test_output.c \
+	tests/unit/host/test_output.c tests/unit/host/test_chain.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c \
 	tests/unit/tool/test_opts.c tests/unit/qcow2/test_create.c
 
@@ -220,7 +220,7 @@ install: all
 	    $(DESTDIR)$(MANDIR)/man9
 	install -m 755 imgtool $(DESTDIR)$(BINDIR)/imgtool
 	install -m 644 libimg.a $(DESTDIR)$(LIBDIR)/libimg.a
-	install -m 644 lib/img.h $(DESTDIR)$(INCDIR)/imgtool/img.h
+	install -m 644 lib/img.h lib/img_host.h $(DESTDIR)$(INCDIR)/imgtool
 	install -m 644 lib/core/findings.def \
 	    $(DESTDIR)$(INCDIR)/imgtool/core/findings.def
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
@@ -241,6 +241,7 @@ uninstall:
 	    $(DESTDIR)$(MANDIR)/man7/imgtool-check.7 \
 	    $(DESTDIR)$(MANDIR)/man9/img_format.9 \
 	    $(DESTDIR)$(INCDIR)/imgtool/img.h \
+	    $(DESTDIR)$(INCDIR)/imgtool/img_host.h \
 	    $(DESTDIR)$(INCDIR)/imgtool/core/findings.def
 	-rmdir $(DESTDIR)$(INCDIR)/imgtool/core $(DESTDIR)$(INCDIR)/imgtool
 

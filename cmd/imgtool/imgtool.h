@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "img.h"
+#include "img_host.h"
 
 #define IMGTOOL_VERSION "0.1.0"
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "img.h"
+#include "img_host.h"
 
 /* ------------------------------------------------------------------------
  * Results

@@ -231,7 +231,7 @@ format_options()
 	    sed -n 's/^\.It Cm \([a-z0-9_.-]*\)=.*/\1/p' | sort >fmtopts.page
 	cat >fmtopts.c <<'EOF'
 #include <stdio.h>
-#include <img.h>
+#include <img_host.h>
 int
 main(void)
 {
@@ -308,7 +308,7 @@ notices examples imgtool.1 's/^hello$/goodbye/'
 # The calls that img.h declares, and those that img(3) names and shows.
 calls()
 {
-	sed -n 's/^[a-z].*[ *]\(img_[a-z_]*\)(.*/\1/p' "$TOP/lib/img.h" |
+	sed -n 's/^[a-z].*[ *]\(img_[a-z_]*\)(.*/\1/p' "$TOP"/lib/img*.h |
 	    grep -v '_fn$' | sort >calls.header
 	sed -n 's/^\.Nm \(img_[a-z_]*\).*/\1/p' "$1/img.3" | sort >calls.names
 	section "$1/img.3" SYNOPSIS | sed -n 's/^\.F[no] \(img_[a-z_]*\).*/\1/p' |
@@ -327,7 +327,7 @@ notices calls img.3 's/^\.Fn img_flush /.Fn img_sync /'
 # The flags and limits that img.h defines, and whether img(3) has them.
 constants()
 {
-	sed -n 's/^#define \(IMG_[A-Z_]*\) .*/\1/p' "$TOP/lib/img.h" |
+	sed -n 's/^#define \(IMG_[A-Z_]*\) .*/\1/p' "$TOP"/lib/img*.h |
 	    grep -vx IMG_SECTOR >constants.header
 	[ -s constants.header ] || return 1
 	missing=0
@@ -366,7 +366,7 @@ members()
 structs()
 {
 	members <"$1" >structs.page
-	cat "$TOP/lib/img.h" "$TOP/lib/core/core.h" "$TOP/lib/tool/tool.h" |
+	cat "$TOP"/lib/img*.h "$TOP/lib/core/core.h" "$TOP/lib/tool/tool.h" |
 	    members >structs.header
 	grep -q '[a-z] {' structs.page || return 1
 	comm -23 structs.page structs.header | grep . && return 1

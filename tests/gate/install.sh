@@ -23,7 +23,8 @@ $make install DESTDIR="$root" PREFIX=/opt/img >"$root/log" 2>&1 || {
 rm "$root/log"
 
 for f in bin/imgtool lib/libimg.a lib/pkgconfig/img.pc \
-    include/imgtool/img.h include/imgtool/core/findings.def \
+    include/imgtool/img.h include/imgtool/img_host.h \
+    include/imgtool/core/findings.def \
     share/man/man1/imgtool.1 share/man/man3/img.3 \
     share/man/man7/imgtool-check.7 share/man/man9/img_format.9; do
 	[ -s "$root/opt/img/$f" ] || stop "$f is missing"
@@ -38,7 +39,7 @@ if grep -n '@' "$root/opt/img/lib/pkgconfig/img.pc" >&2; then
 fi
 cat >"$root/user.c" <<'EOF'
 #include <stdio.h>
-#include <img.h>
+#include <img_host.h>
 
 int
 main(void)

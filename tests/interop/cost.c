@@ -24,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "img.h"
+#include "img_host.h"
 
 /* As in cmd/imgtool/check.c. */
 #define SLICES 8192

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "img.h"
+#include "img_host.h"
 
 /* Files p0 to p7 of the current directory. */
 #define NPATTERNS 8
