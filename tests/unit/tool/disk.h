@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "img_host.h"
 #include "core/core.h"
 
 struct disk {
