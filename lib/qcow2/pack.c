@@ -46,7 +46,7 @@ room(struct img *im, uint64_t *left, uint64_t *cl)
 		return (0);
 	*cl = q->q_packed >> q->q_bits;
 	error = qcow2_count(im, *cl, &count);
-	if (error == 0 && count < qcow2_count_max(q))
+	if (error == 0 && count > 0 && count < qcow2_count_max(q))
 		*left = q->q_cluster - (q->q_packed & (q->q_cluster - 1));
 	return (error);
 }
