@@ -106,6 +106,7 @@ UNIT_SRC = \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_codec.c \
 	tests/unit/host/test_output.c tests/unit/host/test_chain.c \
+	tests/unit/host/test_chain_rules.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c \
 	tests/unit/tool/test_opts.c tests/unit/qcow2/test_create.c tests/unit/qcow2/test_pack.c
 
