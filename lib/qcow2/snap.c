@@ -65,9 +65,11 @@ qcow2_snap_tree(struct img *im, const struct qcow2_snap *s,
 	struct qcow2 *q = qcow2(im);
 
 	memset(t, 0, sizeof(*t));
-	if (s->s_l1_size > QCOW2_L1_MAX || s->s_size > INT64_MAX)
+	if (s->s_l1_size > QCOW2_L1_MAX)
 		return (EFTYPE);
-	t->t_size = s->s_size - s->s_size % IMG_SECTOR;
+	/* An impossible size (row 98) does not move the tables. */
+	if (s->s_size <= INT64_MAX)
+		t->t_size = s->s_size - s->s_size % IMG_SECTOR;
 	t->t_off = s->s_l1_off;
 	t->t_n = s->s_l1_size;
 	if (t->t_n == 0)
@@ -105,6 +107,13 @@ is_called(struct img *im, uint64_t off, uint32_t len, const char *s, int *yes)
 	return (error);
 }
 
+/* The tree as a disk that is to be read. */
+static int
+open_tree(struct img *im, const struct qcow2_snap *s, struct qcow2_tree *t)
+{
+	return (s->s_size > INT64_MAX ? EFTYPE : qcow2_snap_tree(im, s, t));
+}
+
 int
 qcow2_snap_find(struct img *im, const char *name, struct qcow2_tree *t)
 {
@@ -116,7 +125,7 @@ qcow2_snap_find(struct img *im, const char *name, struct qcow2_tree *t)
 	while ((error = qcow2_snap_next(im, &s)) == 0) {
 		error = is_called(im, s.s_id_off, s.s_id_len, name, &yes);
 		if (error == 0 && yes)
-			return (qcow2_snap_tree(im, &s, t));
+			return (open_tree(im, &s, t));
 		if (error == 0)
 			error = is_called(im, s.s_name_off, s.s_name_len, name,
 			    &yes);
@@ -128,6 +137,6 @@ qcow2_snap_find(struct img *im, const char *name, struct qcow2_tree *t)
 		}
 	}
 	if (found)
-		return (qcow2_snap_tree(im, &named, t));
+		return (open_tree(im, &named, t));
 	return (error);
 }

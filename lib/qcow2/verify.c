@@ -305,6 +305,24 @@ verify_counts(struct img *im, struct verify *ve)
 	return (error);
 }
 
+/*
+ * Are the sizes of disk and machine state possible?  The state lies behind
+ * the disk, from the next L1 entry on.
+ */
+static int
+sizes_fit(const struct qcow2 *q, const struct qcow2_snap *s)
+{
+	uint32_t shift = qcow2_l1_shift(q);
+	uint64_t room;
+
+	if (s->s_size > INT64_MAX || s->s_size % IMG_SECTOR != 0)
+		return (0);
+	room = qcow2_l1_needed(q, s->s_size);
+	room = s->s_l1_size > room ? s->s_l1_size - room : 0;
+	return (s->s_l1_size > QCOW2_L1_MAX || s->s_vm_size == 0 ||
+	    (s->s_vm_size - 1) >> shift < room);
+}
+
 /* A snapshot's own fields.  *tree: its tables can be walked. */
 static int
 verify_snapshot(struct img *im, struct verify *ve, const struct qcow2_snap *s,
@@ -321,7 +339,7 @@ verify_snapshot(struct img *im, struct verify *ve, const struct qcow2_snap *s,
 		img_raise_num(im, IMG_QCOW2_SNAP_EXTRA_LONG,
 		    s->s_off + QCOW2_S_EXTRA_LEN, IMG_WANT_MAX, s->s_extra_len,
 		    QCOW2_SNAP_EXTRA_MAX);
-	if (s->s_size > INT64_MAX || s->s_size % IMG_SECTOR != 0)
+	if (!sizes_fit(q, s))
 		img_raise_num(im, IMG_QCOW2_SNAP_SIZE, s->s_off, IMG_WANT_ANY,
 		    s->s_size, 0);
 	error = qcow2_snap_tree(im, s, t);
