@@ -133,13 +133,15 @@ run_ok imgtool convert -O qcow2 -B base.qcow2 -F qcow2 src.qcow2 o.qcow2
 run_ok qemu-img compare o.qcow2 src.qcow2
 [ "$(allocated o.qcow2)" -eq 1 ] || fail "$(allocated o.qcow2) clusters"
 
+t_begin "the same file, read as another format, is another disk"
+run_ok imgtool convert -O qcow2 -B base.qcow2 -F raw src.qcow2 o.qcow2
+run_ok qemu-img compare o.qcow2 src.qcow2
+
 t_begin "zeros behind the end of a source that ends within a sector are zeros"
 head -c 1000001 base.raw >odd.raw
 run_ok imgtool convert -q -O qcow2 -B base.raw -F raw odd.raw o.qcow2
 cp odd.raw want.raw
 truncate -s 1000448 want.raw
-run_ok imgtool compare -s o.qcow2 want.raw ||
-    run_ok imgtool compare o.qcow2 want.raw
 run_ok imgtool dd-read if=o.qcow2 of=got.raw bs=1M
 same_bytes got.raw want.raw
 
