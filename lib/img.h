@@ -112,6 +112,7 @@ struct img_finding {
 	uint64_t fi_vlen; /* ... and bytes, 0 for none */
 	uint64_t fi_found;
 	uint64_t fi_want;
+	uint64_t fi_n;       /* units in a row that it is about; 0 is one */
 	const char *fi_name; /* bytes from the image as UTF-8, or NULL */
 };
 

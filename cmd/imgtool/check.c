@@ -60,7 +60,7 @@ found(void *arg, const struct img_finding *f)
 	struct check *k = arg;
 	enum img_severity s = img_row(f->fi_row)->r_severity;
 
-	k->k_count[s]++;
+	k->k_count[s] += f->fi_n > 0 ? f->fi_n : 1;
 	if (k->k_fix != IMG_FIX_NONE)
 		keep(k, f);
 	if (!k->k_show)

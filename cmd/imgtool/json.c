@@ -160,6 +160,8 @@ json_finding(const struct img_finding *f)
 		json_str("name", f->fi_name);
 	if (f->fi_off != IMG_NOWHERE)
 		json_num("offset", f->fi_off);
+	if (f->fi_n > 1)
+		json_num("clusters", f->fi_n);
 	if (f->fi_vlen > 0) {
 		json_num("start", f->fi_voff);
 		json_num("length", f->fi_vlen);

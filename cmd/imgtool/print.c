@@ -132,6 +132,8 @@ print_finding(FILE *fp, const struct img_finding *f)
 		fputc('"', fp);
 	}
 	print_values(fp, f);
+	if (f->fi_n > 1)
+		fprintf(fp, ", %" PRIu64 " clusters", f->fi_n);
 	if (f->fi_vlen > 0)
 		fprintf(fp, ", guest %" PRIu64 "+%" PRIu64, f->fi_voff,
 		    f->fi_vlen);
