@@ -31,9 +31,9 @@ static const struct {
 	{ "commit", "convert" },
 	{ "dd", "dd-read and dd-write" },
 	{ "measure", "info" },
-	{ "rebase", "convert" },
+	{ "rebase", "convert -B" },
 	{ "resize", "create and convert -n" },
-	{ "snapshot", "info" },
+	{ "snapshot", "info and convert -l" },
 };
 
 static int

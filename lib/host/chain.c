@@ -128,7 +128,9 @@ open_ref(struct img_chain *ch, struct img_chain_args *ca, struct host_ref *hr,
 	if (given != NULL)
 		error = open_given(hr, given, flags);
 	else if (ref->rf_name == NULL)
-		return (why(ca, EFTYPE, "what it names cannot be used"));
+		return (
+		    why(ca, EFTYPE, "the name of its %s file cannot be used",
+			ref->rf_kind == IMG_REF_DATA ? "data" : "backing"));
 	else
 		error = open_recorded(ch, ca, hr, ref->rf_name, flags);
 	if (error == 0 && is_known(ch, hr->hr_file)) {

@@ -156,6 +156,12 @@ refuses o.qcow2 'needs "a\\x0ab\\x1b\[1mc": No such file'
 run_ok imgtool info o.qcow2
 expect_out '^backing file: a\\x0ab\\x1b\[1mc$'
 
+t_begin "a name that cannot be one is told as such, and --backing helps"
+overlay o.qcow2 base.raw
+printf '\0\0\4\0' | dd of=o.qcow2 bs=1 seek=16 conv=notrunc 2>/dev/null
+refuses o.qcow2 'the name of its backing file cannot be used'
+run_ok imgtool compare --backing base.raw --backing-format raw o.qcow2 base.raw
+
 t_begin "a folder is not an image"
 for name in . ./ .. deep deep/ /; do
 	overlay o.qcow2 "$name"
