@@ -206,14 +206,12 @@ pack(struct packer *pk, struct batch *b, struct unit *u)
 	}
 }
 
-/* Does the unit at i go on where the one before it ends, as it is? */
+/* One unit ends where the next one begins, on the disk and in the buffers. */
 static int
 goes_on(const struct batch *b, unsigned i)
 {
-	const struct unit *u = &b->b_unit[i];
-
-	return (i < b->b_n && u->u_state == PLAIN && u->u_error == 0 &&
-	    u[-1].u_voff + u[-1].u_len == u->u_voff);
+	return (i < b->b_n && b->b_unit[i].u_state == PLAIN &&
+	    b->b_unit[i].u_error == 0);
 }
 
 /* Units from i on that are written as they are, in one go; *i is the last. */

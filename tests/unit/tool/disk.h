@@ -163,7 +163,8 @@ static inline struct disk *
 disk_draw_as(const char *map, uint32_t block, uint32_t less,
     enum img_allows allows)
 {
-	struct img_args args = { &disk_format, IMG_RDWR, 0, 0, NULL, NULL };
+	struct img_args args = { .a_format = &disk_format,
+		.a_flags = IMG_RDWR };
 	struct disk *d = calloc(1, sizeof(*d));
 	uint64_t i;
 
