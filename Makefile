@@ -108,7 +108,8 @@ UNIT_SRC = \
 	tests/unit/host/test_output.c tests/unit/host/test_chain.c \
 	tests/unit/host/test_chain_rules.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c \
-	tests/unit/tool/test_opts.c tests/unit/qcow2/test_create.c tests/unit/qcow2/test_pack.c
+	tests/unit/tool/test_opts.c tests/unit/tool/test_copy_pack.c \
+	tests/unit/tool/test_copy_end.c tests/unit/qcow2/test_create.c tests/unit/qcow2/test_pack.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \
