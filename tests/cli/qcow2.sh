@@ -194,14 +194,13 @@ field '."dirty-flag"' true
 text_agrees l.qcow2
 expect_out '^cleanly shut down: no$'
 
-t_begin "lost space is status 3 in both"
+t_begin "lost space is counted alike"
 cp n.qcow2 leak.qcow2
 run_ok qemu-io -c 'write -P 1 4500k 64k' leak.qcow2
 # Forget a snapshot: the number of them is at 60.
 printf '\0\0\0\1' | dd of=leak.qcow2 bs=1 seek=60 conv=notrunc 2>/dev/null
-run_rc 3 qemu-img check leak.qcow2
-run_rc 3 imgtool check --output=json leak.qcow2
-field '[.corruptions, .leaks > 0]' '[0,true]'
+check_agrees leak.qcow2 3
+[ "$(jq .leaks want.json)" -gt 3 ] || fail "too few leaks to tell anything"
 
 t_begin "an encrypted image is told of, and not read"
 cp z.qcow2 aes.qcow2
