@@ -36,11 +36,12 @@ one_of(const struct line *l, const char *a, const char *b, const char *c)
 		die(l, "%s: not \"%s\"", l->l_word[0], w);
 }
 
+/* off, voff, vlen make the row; found and want are a line of their own. */
 static void
 print_row(const struct line *l)
 {
-	static const char *key[3] = { "off", "voff", "vlen" };
-	char val[3][24] = { "-", "-", "-" };
+	static const char *key[5] = { "off", "voff", "vlen", "found", "want" };
+	char val[5][24] = { "-", "-", "-", "-", "-" };
 	unsigned i, k;
 	const char *row = l->l_word[1];
 
@@ -48,16 +49,20 @@ print_row(const struct line *l)
 	    strncmp(row, "QCOW2-", 6) != 0)
 		die(l, "expect: not a row: \"%s\"", row);
 	for (i = 2; i < l->l_nwords; i += 2) {
-		for (k = 0; k < 3 && strcmp(l->l_word[i], key[k]) != 0;)
+		for (k = 0; k < 5 && strcmp(l->l_word[i], key[k]) != 0;)
 			k++;
-		if (k == 3 || i + 1 == l->l_nwords)
-			die(l, "expect: want off, voff, vlen with a number");
+		if (k == 5 || i + 1 == l->l_nwords)
+			die(l,
+			    "expect: want off, voff, vlen, found, want "
+			    "with a number");
 		snprintf(val[k], sizeof(val[k]), "%" PRIu64,
 		    number(l, NULL, l->l_word[i + 1]));
 	}
 	if ((val[1][0] == '-') != (val[2][0] == '-'))
 		die(l, "expect: voff and vlen go together");
 	printf("row %s %s %s %s\n", row, val[0], val[1], val[2]);
+	if (val[3][0] != '-')
+		printf("found %s %s %s %s\n", row, val[0], val[3], val[4]);
 }
 
 static void

@@ -76,12 +76,14 @@
  * products without spaces, and know "end", the length of the file so far.
  * The statements about the result, ignored while building:
  *
- *	expect ROW [off N] [voff N vlen N]
+ *	expect ROW [off N] [voff N vlen N] [found N want N]
  *	expect none
  *	format vhd|raw|qcow2	what -f is given; if not stated, the directory
  *	probe vhd|raw|qcow2	what probing must find
  *	flags WORD...		deep: check --deep; huge: nothing reads
- *				all guest bytes or copies the file
+ *				all guest bytes or copies the file; alone: its
+ *				guest bytes are not here; eio: it is refused
+ *				to read them; zstd: may not be known here
  *	repair none|safe|lossy	what mends the row of the recipe's name
  *	qemu N			what qemu-img check exits with; "-": do not ask
  *	guest NAME		recipe with the same guest bytes, where this

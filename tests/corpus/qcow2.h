@@ -13,6 +13,7 @@
 #define OFFSET UINT64_C(0x00fffffffffffe00)
 
 #define DATA_FILE 4u /* incompatible features */
+#define COMPRESSION 8u
 #define EXTENDED 16u
 
 #define EXT_FORMAT 0xe2792acau
