@@ -5,12 +5,13 @@
  *
  *	qcow2_io raw PLAN FILE
  *		do that to a plain file
- *	qcow2_io img PLAN IMAGE BEFORE SLICES
- *		do that to an image of qcow2, whose disk is what the file
- *		BEFORE has; look all the time, before and after flushes,
+ *	qcow2_io img PLAN FILE IMAGE SLICES
+ *		do that to an image of qcow2 whose disk is what the file has,
+ *		and to the file; look all the time, before and after flushes,
  *		whether it reads as it must
- *	qcow2_io same IMAGE RAW
- *		does the library read just these bytes?
+ *	qcow2_io same FILE IMAGE SNAPSHOT ...
+ *		does the library read just these bytes, and is its check
+ *		content?  SNAPSHOT is a name, or "" for the active disk
  *
  * Patterns are repeated over what is written, as qemu-io's write -s has it.
  */
@@ -81,6 +82,8 @@ apply(const struct op *o, const struct pattern *p, uint8_t *disk, size_t len)
 
 /* --- images ----------------------------------------------------------- */
 
+static unsigned nbad;
+
 static void
 report(void *arg, const struct img_finding *f)
 {
@@ -89,12 +92,14 @@ report(void *arg, const struct img_finding *f)
 	(void)arg;
 	if (r->r_severity <= IMG_SEV_NOTE)
 		return;
+	nbad++;
 	fprintf(stderr, "qcow2_io: %s-%u at %" PRIu64 ": %s\n", r->r_format,
 	    r->r_number, f->fi_off, r->r_text);
 }
 
 static struct img_chain *
-open_image(const char *path, unsigned flags, unsigned slices)
+open_image(const char *path, unsigned flags, unsigned slices,
+    const char *snapshot)
 {
 	struct img_chain_args ca;
 	struct img_chain *ch;
@@ -105,6 +110,7 @@ open_image(const char *path, unsigned flags, unsigned slices)
 	ca.ca_args.a_flags = flags;
 	ca.ca_args.a_slices = slices;
 	ca.ca_args.a_report = report;
+	ca.ca_args.a_snapshot = snapshot;
 	ca.ca_flags = IMG_CHAIN_TRUST;
 	error = img_chain_open(&ch, path, NULL, &ca);
 	if (error != 0) {
@@ -212,7 +218,7 @@ do_raw(const char *path, const char *file)
 }
 
 static void
-do_img(const char *path, const char *image, const char *before,
+do_img(const char *path, const char *file, const char *image,
     const char *slices)
 {
 	FILE *plan = open_plan(path);
@@ -222,8 +228,8 @@ do_img(const char *path, const char *image, const char *before,
 	size_t len;
 	int error;
 
-	disk = load(before, &len);
-	ch = open_image(image, IMG_RDWR, (unsigned)number(slices));
+	disk = load(file, &len);
+	ch = open_image(image, IMG_RDWR, (unsigned)number(slices), NULL);
 	im = img_chain_image(ch, 0);
 	if (img_size(im) != len)
 		stop("size", image, EINVAL);
@@ -232,37 +238,55 @@ do_img(const char *path, const char *image, const char *before,
 	error = img_chain_close(ch);
 	if (error != 0)
 		stop("close", image, error);
+	save(file, disk, len);
 	free(disk);
 	fclose(plan);
 }
 
 static void
-do_same(const char *image, const char *raw)
+do_same(const char *file, const char *image, const char *snapshot)
 {
+	struct img_checked checked;
 	struct img_chain *ch;
+	struct img *im;
 	uint8_t *disk;
 	size_t len;
+	int error;
 
-	disk = load(raw, &len);
-	ch = open_image(image, IMG_VERIFY, 0);
-	if (img_size(img_chain_image(ch, 0)) != len)
+	printf("%s of %s: ", *snapshot != '\0' ? snapshot : "disk", image);
+	disk = load(file, &len);
+	ch = open_image(image, IMG_VERIFY, 0,
+	    *snapshot != '\0' ? snapshot : NULL);
+	im = img_chain_image(ch, 0);
+	if (img_size(im) != len)
 		stop("size", image, EINVAL);
-	look(img_chain_image(ch, 0), disk, 0, len);
+	look(im, disk, 0, len);
+	if (*snapshot == '\0') {
+		memset(&checked, 0, sizeof(checked));
+		error = img_check(im, IMG_DEEP, 2000000000, &checked);
+		if (error != 0)
+			stop("check", image, error);
+	}
+	if (nbad > 0)
+		exit(1);
 	(void)img_chain_close(ch);
 	free(disk);
+	printf("good\n");
 }
 
 int
 main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
+	int i;
 
 	if (argc == 4 && is(what, "raw"))
 		do_raw(argv[2], argv[3]);
 	else if (argc == 6 && is(what, "img"))
 		do_img(argv[2], argv[3], argv[4], argv[5]);
-	else if (argc == 4 && is(what, "same"))
-		do_same(argv[2], argv[3]);
+	else if (argc > 4 && argc % 3 == 2 && is(what, "same"))
+		for (i = 2; i < argc; i += 3)
+			do_same(argv[i], argv[i + 1], argv[i + 2]);
 	else
 		stop("usage", what, EINVAL);
 	return (0);
