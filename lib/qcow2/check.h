@@ -18,6 +18,7 @@ struct qcow2_diff {
 	uint64_t d_cl;
 	uint64_t d_n;
 	uint64_t d_stored;
+	int d_known; /* else d_stored means nothing */
 	struct qcow2_owner d_owner;
 };
 
@@ -35,7 +36,9 @@ struct qcow2_tally {
 	int ta_whole;
 	int ta_report;             /* raise rows */
 	struct img_checked *ta_ch; /* statistics, or NULL */
+	int ta_anew;               /* as if there were no refcount table */
 	qcow2_diff_fn *ta_diff;
+	qcow2_diff_fn *ta_each; /* instead: all clusters, alike or not */
 	void *ta_arg;
 	uint64_t ta_end; /* the first cluster behind all that are in use */
 

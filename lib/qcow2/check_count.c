@@ -101,6 +101,20 @@ tell(struct qcow2_tally *ta)
 	return (error);
 }
 
+static int
+look_at_each(struct qcow2_tally *ta, uint64_t cl, uint64_t n, uint64_t stored,
+    int known, const struct qcow2_owner *o)
+{
+	struct qcow2_diff d;
+
+	d.d_cl = cl;
+	d.d_n = n;
+	d.d_stored = stored;
+	d.d_known = known;
+	d.d_owner = *o;
+	return (ta->ta_each(ta->ta_arg, &d));
+}
+
 /* n clusters that have this stored refcount and these owners. */
 static int
 look(struct qcow2_tally *ta, uint64_t cl, uint64_t n, uint64_t stored,
@@ -111,6 +125,8 @@ look(struct qcow2_tally *ta, uint64_t cl, uint64_t n, uint64_t stored,
 
 	if (cl < ta->ta_ncl && (stored > 0 || o->o_count > 0))
 		ta->ta_end = cl + n;
+	if (ta->ta_each != NULL)
+		return (look_at_each(ta, cl, n, stored, 1, o));
 	if (o->o_alias || stored == o->o_count ||
 	    (o->o_count == QCOW2_OWN_MANY && stored > QCOW2_OWN_MANY))
 		return (0);
@@ -123,6 +139,7 @@ look(struct qcow2_tally *ta, uint64_t cl, uint64_t n, uint64_t stored,
 	d->d_cl = cl;
 	d->d_n = n;
 	d->d_stored = stored;
+	d->d_known = 1;
 	d->d_owner = *o;
 	return (error);
 }
@@ -139,6 +156,8 @@ look_at_run(struct qcow2_tally *ta, uint64_t cl, uint64_t n,
 	if (!pc->pc_known) {
 		if (cl < ta->ta_ncl && o->o_count > 0)
 			ta->ta_end = cl + n;
+		if (ta->ta_each != NULL)
+			return (look_at_each(ta, cl, n, 0, 0, o));
 		return (0);
 	}
 	if (pc->pc_data == NULL)

@@ -49,7 +49,8 @@ own_areas(struct qcow2_tally *ta)
 	for (i = 0; i < q->q_nareas && error == 0; i++) {
 		a = &q->q_area[i];
 		snaps |= a->a_use == QCOW2_U_SNAPS;
-		if (a->a_use != QCOW2_U_BITMAP) /* see bitmap.c */
+		if (a->a_use != QCOW2_U_BITMAP && /* see bitmap.c */
+		    !(a->a_use == QCOW2_U_RT && ta->ta_anew))
 			error = own_metadata(ta, a->a_use, a->a_off, a->a_off,
 			    a->a_len);
 	}
@@ -116,7 +117,7 @@ own_blocks(struct qcow2_tally *ta, int needed)
 	uint32_t i;
 	int error = 0, clash;
 
-	for (i = 0; i < q->q_rt_n && error == 0; i++) {
+	for (i = 0; i < q->q_rt_n && !ta->ta_anew && error == 0; i++) {
 		if (((uint64_t)i << q->q_rb_bits < ta->ta_ncl) != needed)
 			continue;
 		error = qcow2_rt_get(ta->ta_im, i, &raw);
@@ -159,11 +160,8 @@ visit_l1(struct img *im, void *arg, const struct qcow2_tree *t, uint32_t i,
 	int error, clash;
 
 	ta->ta_next = 0;
-	/* Flags without a table: what it was is lost, not free. */
-	if (l2 == 0) {
-		ta->ta_whole = 0;
+	if (l2 == 0)
 		return (0);
-	}
 	stand_at(ta, (uint64_t)i << shift, 0);
 	if (row == IMG_QCOW2_L2_META)
 		return (qcow2_tally_void(ta, QCOW2_U_L2, l2, q->q_cluster));
@@ -233,12 +231,8 @@ visit_l2(struct img *im, void *arg, const struct qcow2_tree *t, uint64_t voff,
 
 	if (!keeps_place(n->n_row))
 		ta->ta_whole = 0;
-	if (!has_place(q, n)) {
-		/* So it is with a cluster. */
-		if (n->n_copied)
-			ta->ta_whole = 0;
+	if (!has_place(q, n))
 		return (0);
-	}
 	if (ta->ta_ch != NULL && ta->ta_first && t->t_active)
 		count_unit(ta, n);
 	if (qcow2_data_file(q) ||

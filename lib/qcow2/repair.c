@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: ISC */
+
+/*
+ * Repair of qcow2, driven by the findings of a check.
+ *
+ * All is planned first, on a view of the file, then told, and only then
+ * written, in this order, a barrier after each:
+ *
+ *	1. edits of the first cluster, one sector each: extensions, features
+ *	2. the length of the file, up to a whole cluster
+ *	3. entries of tables, each in one write inside a sector
+ *	4. refcounts that are too low; or a new refcount table (repair_table.c)
+ *	5. refcounts that are too high
+ *	6. COPIED flags, as the refcounts are then
+ *	7. the dirty and the corrupt bit
+ *
+ * A cut leaves some of the damage, or all of it, and nothing that was not
+ * there: 1 and 3 are independent of each other, a refcount is raised before
+ * anything relies on it, and lowered only when all that could refer to the
+ * cluster was seen; before 6 a flag may be missing, which costs a copy, or be
+ * there as it was before.  5 may free clusters that 1 gave up, but never
+ * those that 3 did: what a bad pointer has meant may be one of them.
+ */
+
+#include "qcow2/repair.h"
+
+static const struct {
+	enum img_row row;
+	const char *text;
+} texts[] = {
+	{ IMG_QCOW2_HEADER_ODD, "round the header length up" },
+	{ IMG_QCOW2_PADDING, "clear the padding" },
+	{ IMG_QCOW2_DIRTY, "count all references, then clear the mark" },
+	{ IMG_QCOW2_MARKED, "clear the mark" },
+	{ IMG_QCOW2_SIZE_ODD, "round the size up" },
+	{ IMG_QCOW2_RT_ALIGN, "write all refcounts anew" },
+	{ IMG_QCOW2_RT_PLACE, "write all refcounts anew" },
+	{ IMG_QCOW2_RT_NONE, "write all refcounts anew" },
+	{ IMG_QCOW2_RT_LIMIT, "write all refcounts anew" },
+	{ IMG_QCOW2_EXT_LENGTH, "end the extensions before it" },
+	{ IMG_QCOW2_EXT_NO_END, "write an end marker" },
+	{ IMG_QCOW2_EXT_TWICE, "drop the second one" },
+	{ IMG_QCOW2_BACKING_OVERLAP, "move the name behind the header" },
+	{ IMG_QCOW2_RAW_BIT, "clear the feature bit" },
+	{ IMG_QCOW2_BITMAPS_BIT, "clear the feature bit" },
+	{ IMG_QCOW2_L1_RESERVED, "clear the bits" },
+	{ IMG_QCOW2_L1_EMPTY, "clear the entry" },
+	{ IMG_QCOW2_L2_ALIGN, "clear the entry" },
+	{ IMG_QCOW2_L2_RANGE, "give up what is outside the file" },
+	{ IMG_QCOW2_L1_NOT_COPIED, "set the flag" },
+	{ IMG_QCOW2_L1_COPIED, "clear the flag" },
+	{ IMG_QCOW2_L1_UNCOUNTED, "raise the refcount" },
+	{ IMG_QCOW2_L2_RESERVED, "clear the bits" },
+	{ IMG_QCOW2_DATA_ALIGN, "clear the entry" },
+	{ IMG_QCOW2_ZERO_ALIGN, "clear the offset" },
+	{ IMG_QCOW2_DATA_RANGE, "clear the entry" },
+	{ IMG_QCOW2_DATA_CUT, "extend the file with zeros" },
+	{ IMG_QCOW2_NOT_COPIED, "set the flag" },
+	{ IMG_QCOW2_COPIED_SHARED, "clear the flag" },
+	{ IMG_QCOW2_COPIED_UNCOUNTED, "raise the refcount" },
+	{ IMG_QCOW2_STRAY_COPIED, "clear the flag" },
+	{ IMG_QCOW2_PACKED_COPIED, "clear the flag" },
+	{ IMG_QCOW2_SUB_NOWHERE, "mark the subclusters as not there" },
+	{ IMG_QCOW2_SUB_PACKED, "clear the bitmap" },
+	{ IMG_QCOW2_SUB_ZERO_BIT, "clear the flag" },
+	{ IMG_QCOW2_FILE_NOT_COPIED, "set the flag" },
+	{ IMG_QCOW2_LEAK, "lower the refcount" },
+	{ IMG_QCOW2_UNDERCOUNT, "raise the refcount" },
+	{ IMG_QCOW2_UNCOUNTED, "raise the refcount" },
+	{ IMG_QCOW2_META_UNCOUNTED, "raise the refcount" },
+	{ IMG_QCOW2_RT_RESERVED, "clear the bits" },
+	{ IMG_QCOW2_RB_ALIGN, "write all refcounts anew" },
+	{ IMG_QCOW2_RB_RANGE, "write all refcounts anew" },
+	{ IMG_QCOW2_RB_TWICE, "write all refcounts anew" },
+	{ IMG_QCOW2_RB_OVER, "write all refcounts anew" },
+	{ IMG_QCOW2_RB_SELF, "raise the refcount" },
+	{ IMG_QCOW2_BEYOND, "lower the refcount" },
+	{ IMG_QCOW2_RT_SHORT, "write all refcounts anew" },
+	{ IMG_QCOW2_RB_CUT, "extend the file with zeros" },
+	{ IMG_QCOW2_BITMAP_EXT, "give the bitmaps up" },
+	{ IMG_QCOW2_BITMAP_DIR, "give the bitmaps up" },
+	{ IMG_QCOW2_BITMAP_ENTRY, "give the bitmaps up" },
+	{ IMG_QCOW2_BITMAP_RANGE, "give the bitmaps up" },
+	{ IMG_QCOW2_BITMAP_STALE, "give the bitmaps up" },
+};
+
+static const char *
+text_of(enum img_row row)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].row == row)
+			return (texts[i].text);
+	return (NULL);
+}
+
+int
+qcow2_fix_wanted(const struct qcow2_repair *r, enum img_row row)
+{
+	enum img_fix fix = img_row(row)->r_fix;
+
+	return (r->r_nfound[row] > 0 && fix != IMG_FIX_NONE &&
+	    fix <= r->r_rp->rp_level);
+}
+
+/* Is the end of a table or a cluster of data cut off by the file's? */
+static int
+is_cut(const struct qcow2_repair *r, const struct img_finding *fi)
+{
+	if (r->r_device || !r->r_extend)
+		return (0);
+	if (fi->fi_row == IMG_QCOW2_L2_RANGE)
+		return ((fi->fi_found & QCOW2_OFFSET) < r->r_len);
+	return (
+	    fi->fi_row == IMG_QCOW2_DATA_CUT || fi->fi_row == IMG_QCOW2_RB_CUT);
+}
+
+/* Will this finding be mended? */
+static int
+mends(const struct qcow2_repair *r, const struct img_finding *fi)
+{
+	enum img_row row = fi->fi_row;
+
+	if (!qcow2_fix_wanted(r, row))
+		return (0);
+	if (row == IMG_QCOW2_MARKED)
+		return (r->r_marked);
+	return (r->r_done[row] || is_cut(r, fi) ||
+	    qcow2_is_patched(r, row, fi->fi_off) || qcow2_mends_count(r, row));
+}
+
+/* Is nothing corrupt but what is mended, so that the mark may go? */
+static int
+is_all(const struct qcow2_repair *r)
+{
+	const struct img_finding *fi = r->r_rp->rp_find;
+	size_t i;
+
+	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
+		if (img_row(fi->fi_row)->r_severity >= IMG_SEV_CORRUPT &&
+		    fi->fi_row != IMG_QCOW2_MARKED && !mends(r, fi))
+			return (0);
+	return (1);
+}
+
+static size_t
+tell(const struct qcow2_repair *r)
+{
+	const struct img_repair *rp = r->r_rp;
+	const struct img_finding *fi = rp->rp_find;
+	struct img_fixed fx;
+	size_t i, n = 0;
+
+	for (i = 0; i < rp->rp_nfind; i++, fi++) {
+		if (!mends(r, fi))
+			continue;
+		memset(&fx, 0, sizeof(fx));
+		fx.fx_row = fi->fi_row;
+		fx.fx_off = fi->fi_off;
+		if (img_row(fi->fi_row)->r_fix == IMG_FIX_LOSSY) {
+			fx.fx_voff = fi->fi_voff;
+			fx.fx_vlen = fi->fi_vlen;
+		}
+		fx.fx_text = text_of(fi->fi_row);
+		rp->rp_tell(rp->rp_arg, &fx);
+		n++;
+	}
+	return (n);
+}
+
+static int
+plan(struct qcow2_repair *r)
+{
+	const struct img_repair *rp = r->r_rp;
+	struct img_args a;
+	int error;
+
+	memset(&a, 0, sizeof(a));
+	a.a_format = &img_qcow2;
+	error = img_open(&r->r_im, rp->rp_env, rp->rp_file, &a);
+	if (error != 0)
+		return (error);
+	r->r_q = *qcow2(r->r_im);
+	img_abandon(r->r_im);
+	r->r_im = NULL;
+	error = qcow2_plan_head(r);
+	if (error != 0)
+		return (error);
+	r->r_view.f_ops = &qcow2_view_ops;
+	r->r_view.f_flags = rp->rp_file->f_flags;
+	a.a_flags = IMG_VERIFY;
+	error = img_open(&r->r_im, rp->rp_env, &r->r_view, &a);
+	if (error == 0)
+		error = qcow2_plan_entries(r);
+	if (error == 0)
+		error = qcow2_plan_counts(r);
+	r->r_extend |= qcow2_fix_wanted(r, IMG_QCOW2_DATA_CUT) ||
+	    qcow2_fix_wanted(r, IMG_QCOW2_RB_CUT);
+	r->r_dirty = qcow2_fix_wanted(r, IMG_QCOW2_DIRTY) &&
+	    qcow2_mends_count(r, IMG_QCOW2_DIRTY);
+	r->r_marked = qcow2_fix_wanted(r, IMG_QCOW2_MARKED) && is_all(r);
+	return (error);
+}
+
+static int
+extend(struct qcow2_repair *r)
+{
+	struct img_file *f = r->r_rp->rp_file;
+	int error;
+
+	if (!r->r_extend || r->r_device)
+		return (0);
+	error = f->f_ops->fo_resize(f, img_roundup(r->r_len, r->r_q.q_cluster));
+	return (error != 0 ? error : qcow2_fix_barrier(r));
+}
+
+static void
+clear_marks(void *arg, uint8_t *sector)
+{
+	const struct qcow2_repair *r = arg;
+	uint64_t bits = img_be64(sector + QCOW2_H_INCOMPAT);
+
+	if (r->r_dirty)
+		bits &= ~(uint64_t)QCOW2_I_DIRTY;
+	if (r->r_marked)
+		bits &= ~(uint64_t)QCOW2_I_CORRUPT;
+	img_put_be64(sector + QCOW2_H_INCOMPAT, bits);
+}
+
+static int
+write_counts(struct qcow2_repair *r)
+{
+	int error;
+
+	if (!r->r_count)
+		return (0);
+	if (r->r_rebuild && !r->r_stuck)
+		error = qcow2_write_table(r);
+	else
+		error = qcow2_write_counts(r);
+	return (error != 0 ? error : qcow2_write_copied(r));
+}
+
+static int
+write_all(struct qcow2_repair *r)
+{
+	int error;
+
+	error = qcow2_write_edits(r);
+	if (error == 0)
+		error = extend(r);
+	if (error == 0)
+		error = qcow2_write_patches(r);
+	if (error == 0)
+		error = write_counts(r);
+	if (error == 0 && (r->r_dirty || r->r_marked))
+		error = qcow2_fix_head(r, clear_marks, r);
+	return (error);
+}
+
+static void
+set_up(struct qcow2_repair *r, const struct img_repair *rp)
+{
+	size_t i;
+
+	r->r_rp = rp;
+	r->r_device = (rp->rp_file->f_flags & IMG_FILE_FIXED) != 0;
+	for (i = 0; i < rp->rp_nfind; i++)
+		if (rp->rp_find[i].fi_row < IMG_NROWS)
+			r->r_nfound[rp->rp_find[i].fi_row]++;
+}
+
+static void
+tear_down(struct qcow2_repair *r)
+{
+	const struct img_env *env = r->r_rp->rp_env;
+
+	if (r->r_im != NULL) {
+		img_free(r->r_im, r->r_patch,
+		    r->r_maxpatches * sizeof(*r->r_patch));
+		img_abandon(r->r_im);
+	}
+	if (r->r_head != NULL)
+		env->ev_free(env->ev_arg, r->r_head, r->r_q.q_cluster);
+	if (r->r_new != NULL)
+		env->ev_free(env->ev_arg, r->r_new, r->r_q.q_cluster);
+	env->ev_free(env->ev_arg, r, sizeof(*r));
+}
+
+int
+qcow2_repair(const struct img_repair *rp)
+{
+	const struct img_env *env = rp->rp_env;
+	struct qcow2_repair *r;
+	int error;
+
+	if (rp->rp_nfind == 0)
+		return (0);
+	r = env->ev_alloc(env->ev_arg, sizeof(*r));
+	if (r == NULL)
+		return (ENOMEM);
+	set_up(r, rp);
+	error = rp->rp_file->f_ops->fo_length(rp->rp_file, &r->r_len);
+	if (error == 0)
+		error = plan(r);
+	if (error == 0 && tell(r) > 0 && !(rp->rp_flags & IMG_DRYRUN))
+		error = write_all(r);
+	/* What cannot be opened at all cannot be repaired. */
+	if (error == EFTYPE)
+		error = 0;
+	tear_down(r);
+	return (error);
+}
