@@ -130,9 +130,18 @@ add(struct packer *pk, struct batch *b, enum state state, uint64_t len)
 }
 
 /*
- * The last unit of the source may be short.  It is padded with zeros where
- * the destination ends with it, and else written as it is.
+ * A unit that the source ends within is packed with zeros behind it: those
+ * are there anyway, but where a backing image shows through.
  */
+static int
+may_pad(const struct packer *pk, uint64_t end)
+{
+	const struct img *dst = pk->pk_co->co_dst;
+
+	return (dst->im_back == NULL ||
+	    img_roundup(end, IMG_SECTOR) >= img_size(dst));
+}
+
 static int
 add_units(struct packer *pk, struct batch *b, uint64_t len)
 {
@@ -148,7 +157,7 @@ add_units(struct packer *pk, struct batch *b, uint64_t len)
 	error = read_range(pk, buf, voff, len);
 	for (; len > 0 && error == 0; len -= n) {
 		n = img_min(len, pk->pk_unit);
-		if (n == pk->pk_unit || pk->pk_voff + n == img_size(co->co_dst))
+		if (n == pk->pk_unit || may_pad(pk, pk->pk_voff + n))
 			(void)add(pk, b, PACKED, n);
 		else
 			(void)add(pk, b, PLAIN, n);

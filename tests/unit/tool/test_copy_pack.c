@@ -119,25 +119,55 @@ zeros_fill_the_last_unit_at_the_end_of_the_disk(void **state)
 	done();
 }
 
+/* Half a unit of old data behind the end of the source. */
 static void
 what_is_behind_the_source_stays(void **state)
 {
-	struct disk *src = disk_draw_as("dd", U, 512, IMG_ALLOW_WRITE);
-	unsigned char buf[512];
+	struct disk *src = disk_draw_as("dd", U, U / 2, IMG_ALLOW_WRITE);
+	unsigned char buf[U / 2];
 
 	(void)state;
 	make(4 * U);
 	assert_int_equal(copy(src, U, 0), 0);
-	check_result(src, "pdhh");
-	disk_free(src);
-	src = disk_draw_as("dh", U, 512, IMG_ALLOW_WRITE);
+	check_result(src, "pphh");
+	done();
+	make(4 * U);
 	memset(buf, 7, sizeof(buf));
-	assert_int_equal(img_write(dst, buf, 512, 2 * U - 512), 0);
+	assert_int_equal(img_write(dst, buf, U / 2, U + U / 2), 0);
 	assert_int_equal(copy(src, U, IMG_COPY_INPLACE), 0);
-	assert_int_equal(img_read(dst, buf, 512, 2 * U - 512), 0);
+	check_result(src, "pdhh");
+	memset(buf, 0, sizeof(buf));
+	assert_int_equal(img_read(dst, buf, U / 2, U + U / 2), 0);
 	assert_int_equal(buf[0], 7);
 	disk_free(src);
 	done();
+}
+
+static void
+what_a_backing_image_shows_behind_the_source_stays(void **state)
+{
+	struct disk *src = disk_draw_as("dd", U, U / 2, IMG_ALLOW_WRITE);
+	struct disk *back = disk_draw("dddd");
+	unsigned char buf[U];
+
+	(void)state;
+	make(4 * U);
+	assert_int_equal(img_lend(dst, back->d_img), 0);
+	assert_int_equal(copy(src, U, 0), 0);
+	check_result(src, "pdhh");
+	assert_int_equal(img_read(dst, buf, U / 2, U + U / 2), 0);
+	assert_memory_equal(buf, back->d_bytes + U + U / 2, U / 2);
+	disk_free(src);
+	done();
+	/* But up to the end of the disk there are zeros. */
+	src = disk_draw_as("dd", U, U / 2 + 100, IMG_ALLOW_WRITE);
+	make(2 * U - U / 2);
+	assert_int_equal(img_lend(dst, back->d_img), 0);
+	assert_int_equal(copy(src, U, 0), 0);
+	check_result(src, "pp");
+	disk_free(src);
+	done();
+	disk_free(back);
 }
 
 static void
@@ -213,6 +243,8 @@ main(void)
 		cmocka_unit_test(
 		    zeros_fill_the_last_unit_at_the_end_of_the_disk),
 		cmocka_unit_test(what_is_behind_the_source_stays),
+		cmocka_unit_test(
+		    what_a_backing_image_shows_behind_the_source_stays),
 		cmocka_unit_test(threads_do_not_change_the_result),
 		cmocka_unit_test(
 		    nothing_but_zeros_is_behind_the_end_of_the_disk),
