@@ -34,9 +34,11 @@ static int
 status_differs(struct image *i, uint64_t voff)
 {
 	struct img_extent a, b;
+	struct img *owner;
+	unsigned depth;
 
-	if (img_map(i[0].i_img, voff, 1, &a) != 0 ||
-	    img_map(i[1].i_img, voff, 1, &b) != 0)
+	if (img_walk(i[0].i_img, voff, 1, &a, &owner, &depth) != 0 ||
+	    img_walk(i[1].i_img, voff, 1, &b, &owner, &depth) != 0)
 		return (0);
 	return (reads_zero(&a) != reads_zero(&b));
 }

@@ -56,6 +56,10 @@ open_backing(const struct command *c, const char *path, const char *opts,
 	if (error == 0) {
 		if (*size == UINT64_MAX)
 			*size = img_size(i.i_img);
+		if (image_has_path(&i, 0, path)) {
+			complain(path, "would read through to itself");
+			error = ELOOP;
+		}
 		(void)image_drop(&i);
 	}
 	free(real);

@@ -48,7 +48,7 @@ copy_to_file(const struct dd *d, struct image *i, uint64_t voff, uint64_t len)
 {
 	struct host_output *out;
 
-	if (image_has_path(i, d->d_of)) {
+	if (image_has_path(i, 0, d->d_of)) {
 		complain(d->d_of, "image and output are the same");
 		return (1);
 	}

@@ -124,7 +124,7 @@ tell_open(const struct image *i, const struct img_chain_args *ca, int error,
     int letter)
 {
 	if (i->i_limit.fi_row != IMG_ROW_NONE && ca->ca_why[0] == '\0' &&
-	    (error == EFTYPE || error == EROFS))
+	    ca->ca_name != ca->ca_blamed && (error == EFTYPE || error == EROFS))
 		complain_finding(i->i_name, &i->i_limit, 0);
 	else
 		image_tell_chain(i->i_name, ca, error, letter);
@@ -141,6 +141,21 @@ set_chain_args(struct img_chain_args *ca, const struct how *h)
 	ca->ca_backing = h->h_backing;
 	ca->ca_backing_format = h->h_backing_format;
 	ca->ca_data_file = h->h_data_file;
+}
+
+/* Is it to be written to without what its holes read through to? */
+static int
+lacks_backing(const struct image *i, const struct how *h)
+{
+	struct img_ref ref;
+	unsigned n;
+
+	if (!(h->h_flags & IMG_RDWR) || !(h->h_chain & IMG_CHAIN_ALONE))
+		return (0);
+	for (n = 0; img_ref(i->i_img, n, &ref) == 0; n++)
+		if (ref.rf_kind == IMG_REF_BACKING)
+			return (1);
+	return (0);
 }
 
 int
@@ -170,9 +185,15 @@ image_open(struct image *i, const char *name, struct img_file *file,
 	}
 	i->i_img = img_chain_image(i->i_chain, 0);
 	i->i_file = img_chain_file(i->i_chain, 0);
-	if (!is_allowed(i, h->h_need)) {
+	if (lacks_backing(i, h)) {
+		complain(name, "not written to without its backing file");
+		error = EROFS;
+	} else if (!is_allowed(i, h->h_need)) {
+		error = EFTYPE;
+	}
+	if (error != 0) {
 		image_drop(i);
-		return (EFTYPE);
+		return (error);
 	}
 	i->i_format = img_format_of(i->i_img);
 	warn(i);
@@ -183,24 +204,33 @@ void
 image_complain(struct image *i, int error, uint64_t voff)
 {
 	struct img_finding f = { .fi_off = IMG_NOWHERE };
-	struct img_extent e;
+	struct img_extent e = { .e_type = IMG_HOLE };
+	const char *name = i->i_name;
+	struct img *owner;
+	unsigned depth;
 
+	if (error == EINTR || voff == IMG_NOWHERE) {
+		complain_errno(name, error);
+		return;
+	}
+	/* Of a chain, it is about the file that has the bytes. */
 	if (error == EIO && voff < img_size(i->i_img) &&
-	    img_map(i->i_img, voff, img_size(i->i_img) - voff, &e) == 0 &&
-	    e.e_type == IMG_BAD) {
+	    img_walk(i->i_img, voff, img_size(i->i_img) - voff, &e, &owner,
+		&depth) == 0)
+		name = e.e_file == 1 ? host_chain_data_path(i->i_chain, depth) :
+				       img_chain_path(i->i_chain, depth);
+	if (e.e_type == IMG_BAD) {
 		f.fi_row = e.e_row;
 		f.fi_voff = e.e_voff;
 		f.fi_vlen = e.e_len;
-		complain_finding(i->i_name, &f, 0);
-	} else if (error == EINTR || voff == IMG_NOWHERE) {
-		complain_errno(i->i_name, error);
+		complain_finding(name, &f, 0);
 	} else {
-		complain(i->i_name, "at guest byte %" PRIu64 ": %s", voff,
+		complain(name, "at guest byte %" PRIu64 ": %s", voff,
 		    error_text(error));
 	}
 }
 
-/* The n-th of the files that it is made of; NULL past the last. */
+/* The n-th of the files that it is made of, or NULL: the image is the first. */
 static const struct img_file *
 file_at(const struct image *i, unsigned n)
 {
@@ -221,12 +251,12 @@ image_has(const struct image *i, int fd)
 }
 
 int
-image_has_path(const struct image *i, const char *path)
+image_has_path(const struct image *i, unsigned from, const char *path)
 {
 	const struct img_file *f;
 	unsigned n;
 
-	for (n = 0; (f = file_at(i, n)) != NULL || n % 2 == 1; n++)
+	for (n = from; (f = file_at(i, n)) != NULL || n % 2 == 1; n++)
 		if (f != NULL && host_same_path(f, path))
 			return (1);
 	return (0);

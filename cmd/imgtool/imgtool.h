@@ -235,9 +235,12 @@ void image_tell_chain(const char *name, const struct img_chain_args *,
     int error, int letter);
 /* Tell why reading or writing at voff failed. */
 void image_complain(struct image *, int error, uint64_t voff);
-/* Is this among the files that it is made of?  It may be open already. */
+/*
+ * Is this, which is open or has that name, among the files that it is made
+ * of?  From 1 on the first, the image's own, does not count.
+ */
 int image_has(const struct image *, int fd);
-int image_has_path(const struct image *, const char *path);
+int image_has_path(const struct image *, unsigned from, const char *path);
 /* Close the image with all that it opened; an error is told and returned. */
 int image_close(struct image *);
 /*

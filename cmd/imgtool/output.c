@@ -64,7 +64,7 @@ make_data(const char *path, uint64_t size, const char *opts, char **made)
 	struct host_output *out;
 	char name[OPTS_MAX], *real;
 	struct img_file *f;
-	struct stat st;
+	struct stat st, st2;
 	int error;
 
 	if (img_opt_get(opts, "data_file", name, sizeof(name)) != 0)
@@ -88,11 +88,17 @@ make_data(const char *path, uint64_t size, const char *opts, char **made)
 			error = output_commit(out, real);
 		}
 	}
-	if (error == 0)
-		*made = real;
-	else
+	if (error != 0) {
 		free(real);
-	return (error);
+		return (error);
+	}
+	*made = real;
+	if (stat(real, &st) == 0 && stat(path, &st2) == 0 &&
+	    st.st_dev == st2.st_dev && st.st_ino == st2.st_ino) {
+		complain(path, "would read through to itself");
+		return (ELOOP);
+	}
+	return (0);
 }
 
 void

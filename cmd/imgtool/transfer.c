@@ -109,6 +109,11 @@ make(struct job *j, struct img_file *file, int inplace, int *written)
 	j->j_out.h_flags = IMG_RDWR | IMG_FRESH | output_flags(j->j_opts);
 	if (error == 0)
 		error = image_open(&dst, j->j_to, file, &j->j_out);
+	if (error == 0 && image_has_path(&dst, 1, j->j_to)) {
+		complain(j->j_to, "would read through to itself");
+		(void)image_drop(&dst);
+		error = ELOOP;
+	}
 	if (error == 0 && size != j->j_size && (inplace || is_backed(&dst)))
 		error = zero_tail(&dst, j->j_size, size);
 	if (error == 0)
@@ -147,7 +152,7 @@ transfer_new(struct job *j)
 	struct host_output *out;
 	int device, written, error;
 
-	if (!j->j_pipe && is_same(j, image_has_path(&j->j_src, j->j_to)))
+	if (!j->j_pipe && is_same(j, image_has_path(&j->j_src, 0, j->j_to)))
 		return (1);
 	if (output_open(&out, j->j_to, j->j_flags) != 0)
 		return (1);

@@ -168,9 +168,42 @@ same_bytes base.qcow2 before
 t_begin "without what it reads through to, an overlay is not written to"
 cp o.qcow2 before
 run_rc 1 imgtool dd-write --no-backing of=o.qcow2 if=noise
+one_line 'o\.qcow2: not written to without its backing file'
 same_bytes o.qcow2 before
 
 # ------------------------------------------------------------------------
+
+t_begin "no image is made that would read through to itself"
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 mid.qcow2
+cp base.qcow2 before
+for b in base.qcow2 mid.qcow2 ./base.qcow2; do
+	run_rc 1 imgtool create -f qcow2 -b $b -F qcow2 base.qcow2
+	one_line 'base\.qcow2: would read through to itself'
+	run_rc 1 imgtool convert -O qcow2 -B $b -F qcow2 new.raw base.qcow2
+	one_line 'base\.qcow2: would read through to itself'
+done
+same_bytes base.qcow2 before
+run_rc 1 imgtool convert -O qcow2 -o data_file=self.qcow2 new.raw self.qcow2
+one_line 'self\.qcow2: would read through to itself'
+run_rc 1 imgtool create -f qcow2 -o data_file=./self.qcow2 self.qcow2 1M
+one_line 'self\.qcow2: would read through to itself'
+[ ! -e self.qcow2 ] || fail "a file was made"
+
+t_begin "damage further down is told of the file that has it"
+cp base.qcow2 damaged.qcow2
+qemu-img create -q -f qcow2 -b damaged.qcow2 -F qcow2 top.qcow2
+# number FILE OFFSET: four bytes, the last of a table's offset.
+number()
+{
+	echo $((0x$(dd if="$1" bs=1 skip="$2" count=4 2>/dev/null |
+	    od -An -tx1 | tr -d ' ')))
+}
+l2=$(number damaged.qcow2 $(($(number damaged.qcow2 44) + 4)))
+# The first guest cluster, now at an impossible place.
+printf '\200\1\1\1\1\1\1\0' |
+    dd of=damaged.qcow2 bs=1 seek="$l2" conv=notrunc 2>/dev/null
+run_rc 1 imgtool convert top.qcow2 no.raw
+one_line 'damaged\.qcow2: QCOW2-[0-9]*: data cluster '
 
 # finds ROW FILE [STATUS]: check --backing-chain has this row, and only that,
 # on FILE, and check of the file alone has none.
