@@ -11,6 +11,7 @@
 #ifndef TESTS_CRASH_CRASH_H
 #define TESTS_CRASH_CRASH_H
 
+#include "unit/help/mkqcow2.h"
 #include "unit/help/mkvhd.h"
 
 struct version {
@@ -59,43 +60,108 @@ unsigned guest_required(const struct guest *, size_t log_length);
  */
 int guest_check(struct guest *, struct img *, unsigned required, int bytes);
 
+#define NFILES 2 /* the image, its data file */
+#define NSNAPS 2
+
+struct subject;
+
+/* What a format adds. */
+struct subject_kind {
+	const char *sk_format;
+	/* Lend the handle what it needs; the files are those of its state. */
+	void (*sk_lend)(struct subject *, struct img *, struct mem *files);
+	/*
+	 * "" or what is wrong, before and after the image was opened; before
+	 * also NULL where there is no image yet, rightly.
+	 */
+	const char *(
+	    *sk_before)(struct subject *, struct mem *files, unsigned required);
+	const char *(*sk_after)(struct subject *, struct mem *files,
+	    unsigned required, int bytes);
+};
+
 /* What a workload runs on. */
 struct subject {
-	struct mem su_mem;
-	struct mem su_base; /* as it was when the log began */
+	const struct subject_kind *su_kind;
+	struct mem su_mem[NFILES];
+	struct mem su_base[NFILES]; /* as they were when the log began */
 	struct mem_env su_env;
 	struct mem_log su_log;
-	struct mkvhd su_k;
 	struct guest su_guest;
 	struct img *su_im;
 	uint32_t su_slices;
 	uint32_t su_flags;
-	int su_stop;   /* at the first error */
-	int su_errors; /* calls that failed */
+	uint64_t su_window[NWINDOWS];
+	uint64_t su_len;   /* of a window */
+	uint32_t su_most;  /* bytes of a write, at most twice a block */
+	uint32_t su_align; /* some ranges are aligned to it; 0: none */
+	int su_sectors;    /* all ranges are whole sectors */
+	unsigned su_zeros; /* of 16 steps so many are of zeros */
+	uint64_t su_spare; /* a sector written by nobody but the verdict */
+	int su_stop;       /* at the first error */
+	int su_errors;     /* calls that failed */
+	/* VHD */
+	struct mkvhd su_k;
+	/* qcow2 */
+	const struct qsetup *su_setup;
+	struct mkqcow2 su_q;
+	struct mem su_back;
+	struct mem_env su_backenv;
+	struct img *su_backim;
+	struct guest su_snap[NSNAPS]; /* must never change */
+	struct guest su_old;          /* the disk as it was at first */
 };
 
 #define BLOCK 4096u
 #define NBLOCKS 1200u /* of the disk; the BAT fills more than one slice */
 #define DISK ((uint64_t)NBLOCKS * BLOCK)
+#define MOST 32768u /* su_most of any */
 
 /*
- * e: without blocks	g: gaps, no order, garbage under clear bits
- * d: on a device	x: fixed
+ * A VHD.  e: without blocks	g: gaps, no order, garbage under clear bits
+ *	   d: on a device	x: fixed
  */
 void subject_make(struct subject *, char kind, uint32_t slices);
+
+/* A qcow2. */
+#define QS_TABLES 1u    /* data, zeros, preallocated zeros, gaps */
+#define QS_SNAP 2u      /* snapshots have all that, and more */
+#define QS_PACKED 4u    /* some of it is compressed */
+#define QS_BACKING 8u   /* over a backing image that is shorter */
+#define QS_EXTENDED 16u /* subclusters */
+#define QS_DATA 32u     /* external data file ... */
+#define QS_RAW 64u      /* ... that is a complete raw image */
+#define QS_DEVICE 128u
+#define QS_BITMAPS 256u /* autoclear bits are set */
+#define QS_FULL 512u    /* the refcount table hardly reaches any further */
+#define QS_FRESH 1024u
+#define QS_PLAIN 2048u
+
+struct qsetup {
+	const char *qs_name;
+	unsigned qs_version, qs_bits, qs_order, qs_flags;
+	uint32_t qs_slices;
+	unsigned qs_zeros; /* su_zeros */
+};
+
+void subject_qcow2(struct subject *, const struct qsetup *);
+
+/* For those that make them: the log begins, the disk as it is now is old. */
+void subject_begin(struct subject *);
 void subject_free(struct subject *);
 int subject_open(struct subject *, uint32_t flags);
 /* Write, zero, flush and close, always the same for a seed. */
 void subject_work(struct subject *, unsigned steps, uint64_t seed);
 /* Opens, checks clean or with leaks, and holds what it must: "" or why not. */
-const char *subject_verdict(struct subject *, struct mem *, unsigned required,
-    int bytes, int go_on);
+const char *subject_verdict(struct subject *, struct mem *files,
+    unsigned required, int bytes, int go_on);
 
 #define DROP_NONE SIZE_MAX
 #define DROP_ALL (SIZE_MAX - 1)
 
 struct replay {
 	struct subject *r_subject;
+	unsigned r_all;    /* all subsets of so many pieces; 0: 12 */
 	size_t r_drop;     /* the index of a barrier in the log to ignore */
 	uint64_t r_states; /* looked at */
 	uint64_t r_bad;

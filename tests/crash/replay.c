@@ -23,7 +23,7 @@ struct piece {
 };
 
 struct stretch {
-	struct mem st_durable;
+	struct mem st_durable[NFILES];
 	struct piece st_piece[MAXPIECES]; /* in the order of the log */
 	size_t st_npieces;
 	size_t st_nops;
@@ -32,9 +32,10 @@ struct stretch {
 };
 
 static void
-apply(struct mem *m, const struct piece *p)
+apply(struct mem *files, const struct piece *p)
 {
 	const struct mem_logged *l = p->p_op;
+	struct mem *m = &files[l->l_file];
 	size_t at = p->p_at * 512;
 
 	if (l->l_op == MEM_RESIZE)
@@ -47,23 +48,25 @@ apply(struct mem *m, const struct piece *p)
 static void
 judge(struct replay *r, struct stretch *st)
 {
-	struct mem m;
+	struct mem m[NFILES];
 	const char *why;
 	size_t i;
 
-	memset(&m, 0, sizeof(m));
-	mem_copy(&m, &st->st_durable);
+	memset(m, 0, sizeof(m));
+	for (i = 0; i < NFILES; i++)
+		mem_copy(&m[i], &st->st_durable[i]);
 	for (i = 0; i < st->st_npieces; i++)
 		if (st->st_keep[i])
-			apply(&m, &st->st_piece[i]);
-	why = subject_verdict(r->r_subject, &m, st->st_required, 0,
+			apply(m, &st->st_piece[i]);
+	why = subject_verdict(r->r_subject, m, st->st_required, 0,
 	    r->r_states % 8 == 0);
 	r->r_states++;
 	if (why[0] != '\0') {
 		if (r->r_bad++ == 0)
 			snprintf(r->r_why, sizeof(r->r_why), "%s", why);
 	}
-	mem_free(&m);
+	for (i = 0; i < NFILES; i++)
+		mem_free(&m[i]);
 }
 
 static int
@@ -112,7 +115,8 @@ sample(struct replay *r, struct stretch *st)
 	uint32_t how = 0;
 	size_t i, n, cut = 0;
 
-	for (n = 0; n < SAMPLE && !done(r); n++) {
+	n = r->r_all != 0 && r->r_all < ALL ? SAMPLE / 4 : SAMPLE;
+	for (; n > 0 && !done(r); n--) {
 		for (i = 0; i < st->st_npieces; i++) {
 			if (i == 0 || st->st_piece[i].p_op != op) {
 				op = st->st_piece[i].p_op;
@@ -135,13 +139,15 @@ sample(struct replay *r, struct stretch *st)
 static void
 enumerate(struct replay *r, struct stretch *st)
 {
-	if (st->st_npieces <= ALL) {
+	unsigned all = r->r_all != 0 ? r->r_all : ALL;
+
+	if (st->st_npieces <= all) {
 		all_pieces(r, st);
 		return;
 	}
 	memset(st->st_keep, 1, sizeof(st->st_keep));
 	judge(r, st);
-	if (st->st_nops <= ALL)
+	if (st->st_nops <= all)
 		all_writes(r, st);
 	sample(r, st);
 }
@@ -160,15 +166,36 @@ add_pieces(struct stretch *st, const struct mem_logged *l)
 	st->st_nops++;
 }
 
+/* A barrier makes what was written to its file durable. */
+static void
+settle(struct stretch *st, unsigned file)
+{
+	const struct mem_logged *op = NULL;
+	size_t i, n = 0;
+
+	st->st_nops = 0;
+	for (i = 0; i < st->st_npieces; i++) {
+		if (st->st_piece[i].p_op->l_file == file) {
+			apply(st->st_durable, &st->st_piece[i]);
+			continue;
+		}
+		st->st_nops += st->st_piece[i].p_op != op;
+		op = st->st_piece[i].p_op;
+		st->st_piece[n++] = st->st_piece[i];
+	}
+	st->st_npieces = n;
+}
+
 void
 replay(struct replay *r, size_t from, size_t to)
 {
 	static struct stretch st;
 	const struct mem_log *lg = &r->r_subject->su_log;
-	size_t i, k, begin = 0;
+	size_t i, begin = 0;
 
 	memset(&st, 0, sizeof(st));
-	mem_copy(&st.st_durable, &r->r_subject->su_base);
+	for (i = 0; i < NFILES; i++)
+		mem_copy(&st.st_durable[i], &r->r_subject->su_base[i]);
 	to = to < lg->lg_n ? to : lg->lg_n;
 	for (i = 0; i <= to && !done(r); i++) {
 		if (i < to &&
@@ -181,10 +208,10 @@ replay(struct replay *r, size_t from, size_t to)
 		st.st_required = guest_required(&r->r_subject->su_guest, i);
 		if (i >= from || begin >= from)
 			enumerate(r, &st);
-		for (k = 0; k < st.st_npieces; k++)
-			apply(&st.st_durable, &st.st_piece[k]);
-		st.st_npieces = st.st_nops = 0;
+		if (i < to)
+			settle(&st, lg->lg_op[i].l_file);
 		begin = i + 1;
 	}
-	mem_free(&st.st_durable);
+	for (i = 0; i < NFILES; i++)
+		mem_free(&st.st_durable[i]);
 }

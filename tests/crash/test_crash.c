@@ -81,7 +81,7 @@ is_bitmap(const struct subject *su, uint64_t off)
 	uint32_t i;
 
 	for (i = 0; i < NBLOCKS; i++)
-		if ((uint64_t)mem_get32(&su->su_mem,
+		if ((uint64_t)mem_get32(&su->su_mem[0],
 			mkvhd_entry_off(&su->su_k, i)) *
 			512 ==
 		    off)

@@ -31,21 +31,21 @@ run_with(char kind, uint32_t slices, uint64_t seed, const struct fault *fa,
 
 	subject_make(&su, kind, slices);
 	su.su_stop = fa->fa_stop;
-	su.su_mem.m_fail[fa->fa_op] = n;
-	su.su_mem.m_half = fa->fa_half;
-	su.su_mem.m_forever = fa->fa_forever;
+	su.su_mem[0].m_fail[fa->fa_op] = n;
+	su.su_mem[0].m_half = fa->fa_half;
+	su.su_mem[0].m_forever = fa->fa_forever;
 	error = subject_open(&su, IMG_RDWR | IMG_VERIFY);
 	if (error == 0)
 		subject_work(&su, STEPS, seed);
 	else
-		assert_true(mem_equal(&su.su_mem, &su.su_base));
-	failed = su.su_mem.m_failed;
+		assert_true(mem_equal(&su.su_mem[0], &su.su_base[0]));
+	failed = su.su_mem[0].m_failed;
 	if ((failed > 0) != (error != 0 || su.su_errors > 0))
 		fail_msg("%c: call %u of kind %u: %u failed, %d errors", kind,
 		    (unsigned)n, fa->fa_op, (unsigned)failed, su.su_errors);
-	su.su_mem.m_log = NULL;
-	mem_reset(&su.su_mem);
-	why = subject_verdict(&su, &su.su_mem,
+	su.su_mem[0].m_log = NULL;
+	mem_reset(&su.su_mem[0]);
+	why = subject_verdict(&su, su.su_mem,
 	    guest_required(&su.su_guest, SIZE_MAX), 1, 1);
 	if (why[0] != '\0')
 		fail_msg("%c: call %u of kind %u: %s", kind, (unsigned)n,
@@ -175,14 +175,14 @@ no_space_is_an_error_and_not_the_end(void **state)
 	(void)state;
 	for (n = 1; n < 60; n++) {
 		subject_make(&su, 'g', 2);
-		su.su_mem.m_fail[MEM_WRITE] = n;
-		su.su_mem.m_half = 1;
-		su.su_mem.m_error = ENOSPC;
+		su.su_mem[0].m_fail[MEM_WRITE] = n;
+		su.su_mem[0].m_half = 1;
+		su.su_mem[0].m_error = ENOSPC;
 		assert_int_equal(subject_open(&su, IMG_RDWR), 0);
 		subject_work(&su, STEPS, n);
-		su.su_mem.m_log = NULL;
-		mem_reset(&su.su_mem);
-		why = subject_verdict(&su, &su.su_mem,
+		su.su_mem[0].m_log = NULL;
+		mem_reset(&su.su_mem[0]);
+		why = subject_verdict(&su, su.su_mem,
 		    guest_required(&su.su_guest, SIZE_MAX), 1, 1);
 		assert_string_equal(why, "");
 		subject_free(&su);
@@ -201,15 +201,16 @@ run_fresh(char kind, enum mem_op op, uint64_t n)
 
 	subject_make(&su, kind, 2);
 	su.su_stop = 1;
-	su.su_mem.m_fail[op] = n;
+	su.su_mem[0].m_fail[op] = n;
 	failed = subject_open(&su, IMG_RDWR | IMG_FRESH) != 0;
 	if (!failed)
 		subject_work(&su, STEPS, n);
 	failed = failed || su.su_errors > 0;
-	assert_int_equal(failed, su.su_mem.m_failed > 0);
-	su.su_mem.m_log = NULL;
-	mem_reset(&su.su_mem);
-	assert_int_equal(img_probe(&su.su_env.e_env, &su.su_mem.m_file, &fmt),
+	assert_int_equal(failed, su.su_mem[0].m_failed > 0);
+	su.su_mem[0].m_log = NULL;
+	mem_reset(&su.su_mem[0]);
+	assert_int_equal(img_probe(&su.su_env.e_env, &su.su_mem[0].m_file,
+			     &fmt),
 	    0);
 	/*
 	 * After an error: no VHD at all, or one that is whole, or one whose
@@ -218,7 +219,7 @@ run_fresh(char kind, enum mem_op op, uint64_t n)
 	if (!failed)
 		assert_ptr_equal(fmt, img_format_find("vhd"));
 	if (fmt == img_format_find("vhd")) {
-		why = subject_verdict(&su, &su.su_mem, 0, 1, 0);
+		why = subject_verdict(&su, su.su_mem, 0, 1, 0);
 		if (why[0] != '\0' && (!failed || strcmp(why, degraded) != 0))
 			fail_msg("%c: call %u of kind %u: %s", kind,
 			    (unsigned)n, op, why);

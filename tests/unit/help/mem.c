@@ -405,6 +405,7 @@ mem_log_add(struct mem_log *lg, const struct mem *m, enum mem_op op,
 	l = &lg->lg_op[lg->lg_n++];
 	memset(l, 0, sizeof(*l));
 	l->l_op = op;
+	l->l_file = m->m_id;
 	l->l_off = off;
 	l->l_len = len;
 	if (op != MEM_WRITE)

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "img.h"
+#include "img_host.h"
 
 enum mem_op {
 	MEM_READ,
@@ -31,7 +31,8 @@ enum mem_op {
  */
 struct mem_logged {
 	enum mem_op l_op;
-	uint64_t l_off; /* as asked; RESIZE: the new length */
+	unsigned l_file; /* m_id of the file */
+	uint64_t l_off;  /* as asked; RESIZE: the new length */
 	uint64_t l_len;
 	uint64_t l_start; /* l_off rounded down to a sector */
 	size_t l_bytes;   /* of l_data */
@@ -60,7 +61,8 @@ struct mem {
 	int m_half;            /* half of a write happens before it fails */
 	int m_error;           /* with this; EIO */
 	uint64_t m_failed;     /* how often it did */
-	struct mem_log *m_log; /* or NULL */
+	struct mem_log *m_log; /* or NULL; files may share one */
+	unsigned m_id;         /* which of them this is */
 };
 
 /* A file: new space is zeros, the length can change. */
