@@ -107,7 +107,9 @@ I=$IMGTOOL
 "$I" convert -f raw -O vhd disk.raw disk.vhd
 "$I" convert -f raw -O vhd -o subformat=fixed disk.raw fixed.vhd
 cp --sparse=always disk.raw sparse.raw
-cat ./*.raw ./*.vhd >/dev/null
+"$I" convert -f raw -O qcow2 disk.raw disk.qcow2
+"$I" convert -c -f raw -O qcow2 disk.raw packed.qcow2
+cat ./*.raw ./*.vhd ./*.qcow2 >/dev/null
 sync
 
 echo "$MIB MiB of noise, text, zeros and holes; best of $RUNS, milliseconds"
@@ -140,6 +142,37 @@ row 'compare raw, dynamic' "$I compare -f raw -F vhd disk.raw disk.vhd" \
     "cmp" "cmp disk.raw sparse.raw" \
     "qemu-img compare -f raw -F vpc disk.raw disk.vhd"
 row 'check --deep' "$I check --deep disk.vhd" "cat" "cat disk.vhd | cat"
+
+row 'raw to qcow2' "$I convert -f raw -O qcow2 disk.raw out.qcow2" \
+    "$cp" "$cp disk.raw out.raw && sync out.raw" \
+    "$q -f raw -O qcow2 disk.raw out.qcow2 && sync out.qcow2"
+row 'qcow2 to raw' "$I convert -f qcow2 -O raw disk.qcow2 out.raw" \
+    "$cp" "$cp disk.qcow2 out.qcow2 && sync out.qcow2" \
+    "$q -f qcow2 -O raw disk.qcow2 out.raw && sync out.raw"
+row 'qcow2 to qcow2' "$I convert -f qcow2 -O qcow2 disk.qcow2 out.qcow2" \
+    "$cp" "$cp disk.qcow2 out.qcow2 && sync out.qcow2" \
+    "$q -f qcow2 -O qcow2 disk.qcow2 out.qcow2 && sync out.qcow2"
+row 'qcow2 to qcow2 -c' \
+    "$I convert -c -f qcow2 -O qcow2 disk.qcow2 out.qcow2" \
+    "gzip" "gzip -c disk.raw >out.gz && sync out.gz" \
+    "$q -c -f qcow2 -O qcow2 disk.qcow2 out.qcow2 && sync out.qcow2"
+row 'compressed to raw' "$I convert -f qcow2 -O raw packed.qcow2 out.raw" \
+    "$cp" "$cp disk.raw out.raw && sync out.raw" \
+    "$q -f qcow2 -O raw packed.qcow2 out.raw && sync out.raw"
+row 'check of qcow2' "$I check -f qcow2 disk.qcow2" \
+    "cat of 64 KiB" "head -c 65536 disk.qcow2 | cat" \
+    "qemu-img check -f qcow2 disk.qcow2"
+row 'check of compressed' "$I check -f qcow2 packed.qcow2" \
+    "cat of 64 KiB" "head -c 65536 packed.qcow2 | cat" \
+    "qemu-img check -f qcow2 packed.qcow2"
+
+# 128 MiB of L2 tables and 32 MiB of refcounts.
+if "$I" create -q -f qcow2 -o preallocation=metadata full.qcow2 1T; then
+	row 'check of 1 TiB, full' "$I check -f qcow2 full.qcow2" \
+	    "cat of 160 MiB" "head -c 167772160 disk.raw | cat" \
+	    "qemu-img check -f qcow2 full.qcow2"
+	rm -f full.qcow2
+fi
 
 # Check reads tables: 4 MiB of them for a full disk of 2040 GiB.
 "$I" create -q -f vhd large.vhd 2040G
