@@ -105,6 +105,9 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_owners.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
 	tests/crash/test_qcow2.c \
+	tests/unit/qcow2/test_count.c \
+	tests/unit/qcow2/test_write.c \
+	tests/unit/qcow2/test_zero.c \
 	tests/fuzz/test_fuzz.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_codec.c \
