@@ -382,6 +382,9 @@ zero_some(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
 		if (error != 0 || *done > 0)
 			return (error);
 	}
+	/* Where f_zero can go on, it shall. */
+	if (im->im_fmt->f_zero != NULL && (voff & (im->im_unit - 1)) != 0)
+		len = img_min(len, im->im_unit - (voff & (im->im_unit - 1)));
 	error = find(im, voff, len, &e, &owner, &depth);
 	if (error != 0)
 		return (error);

@@ -15,6 +15,7 @@ struct verify {
 	int ve_counts;                      /* refcounts mean something */
 	int ve_short;                       /* row 88 was raised */
 	int ve_extra;                       /* row 46 was raised */
+	uint64_t ve_l2;                     /* bytes of this tree's L2s */
 	uint64_t ve_l1;                     /* bytes of the snapshots' L1s */
 	const struct qcow2_tree *ve_before; /* the snapshot before this one */
 	const char *ve_name;                /* of the snapshot */
@@ -143,6 +144,15 @@ verify_l1(struct img *im, void *arg, const struct qcow2_tree *t, uint32_t i,
 		raise_entry(im, ve, t, row, at, voff, span, l1);
 	if (!*down)
 		return (0);
+	/* Of a tree's tables each is one, so they cannot exceed the file. */
+	ve->ve_l2 += q->q_cluster;
+	if (ve->ve_l2 > im->im_eof[0]) {
+		if (ve->ve_l2 - q->q_cluster <= im->im_eof[0])
+			raise_entry(im, ve, t, IMG_QCOW2_L2_TWICE, at, voff,
+			    span, l1);
+		*down = 0;
+		return (0);
+	}
 	error = verify_l2_count(im, ve, t, at, voff, l1, l2);
 	if (error == 0)
 		error = was_seen(im, ve, t, i, l2, &seen);
@@ -412,6 +422,7 @@ verify_snapshots(struct img *im, struct verify *ve)
 			ve->ve_name = name;
 			error =
 			    verify_area(im, ve, t.t_off, (uint64_t)t.t_n * 8);
+			ve->ve_l2 = 0;
 			if (error == 0)
 				error = qcow2_walk(im, &t, &walker, ve);
 			ve->ve_name = NULL;

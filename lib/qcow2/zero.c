@@ -62,7 +62,7 @@ zero_cluster(struct img *im, const struct qcow2_entry *n, uint64_t voff,
 	*done = q->q_cluster;
 	if (nothing)
 		return (0);
-	if (!flag && has_backing(im)) {
+	if (!flag && (has_backing(im) || qcow2_data_file(q))) {
 		*done = 0;
 		return (0);
 	}

@@ -80,6 +80,8 @@ move_footer(struct img *im, uint64_t to)
 	if (error != 0) {
 		if (f->f_ops->fo_resize(f, old) != 0)
 			im->im_latched = 1;
+		else
+			im->im_eof[0] = old;
 		return (error);
 	}
 	error = img_io_barrier(im);
