@@ -73,7 +73,8 @@ TOOL_SRC = \
 	lib/qcow2/bitmap.c lib/qcow2/deep.c \
 	lib/qcow2/repair.c lib/qcow2/repair_io.c lib/qcow2/repair_head.c \
 	lib/qcow2/repair_entry.c lib/qcow2/repair_count.c \
-	lib/qcow2/repair_table.c \
+	lib/qcow2/repair_table.c lib/qcow2/repair_copy.c \
+	lib/qcow2/repair_snap.c \
 	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/copy_pack.c \
 	lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \

@@ -37,6 +37,11 @@ struct qcow2_tally {
 	int ta_report;             /* raise rows */
 	struct img_checked *ta_ch; /* statistics, or NULL */
 	int ta_anew;               /* as if there were no refcount table */
+	/*
+	 * What two entries of the active tree share counts twice, instead of
+	 * being left out as what must not be.
+	 */
+	int ta_twins;
 	qcow2_diff_fn *ta_diff;
 	qcow2_diff_fn *ta_each; /* instead: all clusters, alike or not */
 	void *ta_arg;

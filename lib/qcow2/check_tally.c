@@ -2,9 +2,8 @@
 
 /*
  * All references counted, window by window.  In a file that is larger than
- * the window all tables are walked twice for each: what a table is to blame
- * for may have been seen in another window.  Parts without any reference need
- * none.
+ * the window all tables are walked once for each; parts without any reference
+ * need none.
  */
 
 #include "qcow2/check.h"
@@ -114,6 +113,12 @@ clash_at(struct qcow2_tally *ta, enum qcow2_use use, uint64_t cl,
 	return (0);
 }
 
+static int
+is_twin(enum img_row row)
+{
+	return (row == IMG_QCOW2_L2_TWICE || row == IMG_QCOW2_DATA_TWICE);
+}
+
 int
 qcow2_tally_own(struct qcow2_tally *ta, enum qcow2_use use, uint64_t off,
     uint64_t len, struct img_finding *fi, int *clash)
@@ -135,9 +140,11 @@ qcow2_tally_own(struct qcow2_tally *ta, enum qcow2_use use, uint64_t off,
 			error = clash_at(ta, use, cl, &before, &row);
 		if (error != 0 || row == IMG_ROW_NONE)
 			continue;
-		if (row != IMG_QCOW2_DATA_SHARED) {
-			*clash = 1;
+		if (row != IMG_QCOW2_DATA_SHARED)
 			ta->ta_whole = 0;
+		if (row != IMG_QCOW2_DATA_SHARED &&
+		    !(ta->ta_twins && is_twin(row))) {
+			*clash = 1;
 			error = qcow2_own_alias(ow, cl);
 		}
 		if (error != 0 || told || !ta->ta_report ||
@@ -180,18 +187,16 @@ covered(const struct qcow2 *q)
 	return (img_min(n, UINT64_C(1) << (63 - q->q_bits)));
 }
 
-/* Walk all windows, and hold their refcounts against what was found. */
-static int
-sweep(struct qcow2_tally *ta, int count)
+int
+qcow2_tally(struct qcow2_tally *ta)
 {
 	struct qcow2_owners *ow = &ta->ta_ow;
-	uint64_t at = 0, next;
+	uint64_t at = 0, next, end;
 	int error = 0;
 
-	ta->ta_first = 1;
 	while (at < ta->ta_ncl && error == 0) {
 		next = ta->ta_first ? 0 : qcow2_own_next(ow, at);
-		if (count && next > at)
+		if (next > at)
 			error = qcow2_tally_count(ta, at, next);
 		at = next;
 		if (error != 0 || at == ta->ta_ncl)
@@ -200,38 +205,11 @@ sweep(struct qcow2_tally *ta, int count)
 		error = qcow2_tally_walk(ta);
 		ta->ta_first = 0;
 		next = at + ow->ow_n;
-		if (count && error == 0)
+		if (error == 0)
 			error = qcow2_tally_count(ta, at, next);
 		at = next;
 	}
-	return (error);
-}
-
-/* Before anything is told: which tables clash, whatever window has them. */
-static int
-find_clashes(struct qcow2_tally *ta)
-{
-	struct img_checked *ch = ta->ta_ch;
-	int report = ta->ta_report, error;
-
-	ta->ta_report = 0;
-	ta->ta_ch = NULL;
-	error = sweep(ta, 0);
-	ta->ta_report = report;
-	ta->ta_ch = ch;
-	return (error);
-}
-
-int
-qcow2_tally(struct qcow2_tally *ta)
-{
-	uint64_t end = covered(qcow2(ta->ta_im));
-	int error = 0;
-
-	if (ta->ta_ow.ow_max < ta->ta_ncl)
-		error = find_clashes(ta);
-	if (error == 0)
-		error = sweep(ta, 1);
+	end = covered(qcow2(ta->ta_im));
 	if (error == 0 && end > ta->ta_ncl)
 		error = qcow2_tally_count(ta, ta->ta_ncl, end);
 	return (error);

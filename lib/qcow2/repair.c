@@ -12,7 +12,10 @@
  *	4. refcounts that are too low; or a new refcount table (repair_table.c)
  *	5. refcounts that are too high
  *	6. COPIED flags, as the refcounts are then
- *	7. the dirty and the corrupt bit
+ *	7. copies of what two entries share, a new snapshot table: data and
+ *	   refcounts, then what leads there, then the refcounts of the old
+ *	   (repair_copy.c); 4 to 6 once more
+ *	8. the dirty and the corrupt bit
  *
  * A cut leaves some of the damage, or all of it, and nothing that was not
  * there: 1 and 3 are independent of each other, a refcount is raised before
@@ -47,6 +50,7 @@ static const struct {
 	{ IMG_QCOW2_L1_EMPTY, "clear the entry" },
 	{ IMG_QCOW2_L2_ALIGN, "clear the entry" },
 	{ IMG_QCOW2_L2_RANGE, "give up what is outside the file" },
+	{ IMG_QCOW2_L2_TWICE, "give the second a copy of the table" },
 	{ IMG_QCOW2_L1_NOT_COPIED, "set the flag" },
 	{ IMG_QCOW2_L1_COPIED, "clear the flag" },
 	{ IMG_QCOW2_L1_UNCOUNTED, "raise the refcount" },
@@ -55,6 +59,7 @@ static const struct {
 	{ IMG_QCOW2_ZERO_ALIGN, "clear the offset" },
 	{ IMG_QCOW2_DATA_RANGE, "clear the entry" },
 	{ IMG_QCOW2_DATA_CUT, "extend the file with zeros" },
+	{ IMG_QCOW2_DATA_TWICE, "give the second a copy of the cluster" },
 	{ IMG_QCOW2_NOT_COPIED, "set the flag" },
 	{ IMG_QCOW2_COPIED_SHARED, "clear the flag" },
 	{ IMG_QCOW2_COPIED_UNCOUNTED, "raise the refcount" },
@@ -77,6 +82,8 @@ static const struct {
 	{ IMG_QCOW2_BEYOND, "lower the refcount" },
 	{ IMG_QCOW2_RT_SHORT, "write all refcounts anew" },
 	{ IMG_QCOW2_RB_CUT, "extend the file with zeros" },
+	{ IMG_QCOW2_SNAP_EXTRA, "write the snapshot table anew" },
+	{ IMG_QCOW2_SNAP_EXTRA_LONG, "write the snapshot table anew" },
 	{ IMG_QCOW2_BITMAP_EXT, "give the bitmaps up" },
 	{ IMG_QCOW2_BITMAP_DIR, "give the bitmaps up" },
 	{ IMG_QCOW2_BITMAP_ENTRY, "give the bitmaps up" },
@@ -126,6 +133,8 @@ mends(const struct qcow2_repair *r, const struct img_finding *fi)
 		return (0);
 	if (row == IMG_QCOW2_MARKED)
 		return (r->r_marked);
+	if (qcow2_needs_room(r, fi))
+		return (r->r_alloc);
 	return (r->r_done[row] || is_cut(r, fi) ||
 	    qcow2_is_patched(r, row, fi->fi_off) || qcow2_mends_count(r, row));
 }
@@ -142,6 +151,24 @@ is_all(const struct qcow2_repair *r)
 		    fi->fi_row != IMG_QCOW2_MARKED && !mends(r, fi))
 			return (0);
 	return (1);
+}
+
+/*
+ * Will opening for writing find nothing that forbids it?  Only then are
+ * clusters that seem to be free known to be.
+ */
+static int
+can_alloc(const struct qcow2_repair *r)
+{
+	const struct img_finding *fi = r->r_rp->rp_find;
+	size_t i;
+
+	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
+		if (img_row(fi->fi_row)->r_allows < IMG_ALLOW_WRITE &&
+		    fi->fi_row != IMG_QCOW2_MARKED &&
+		    !qcow2_needs_room(r, fi) && !mends(r, fi))
+			return (0);
+	return (!r->r_stuck);
 }
 
 static size_t
@@ -197,6 +224,8 @@ plan(struct qcow2_repair *r)
 		error = qcow2_plan_counts(r);
 	r->r_extend |= qcow2_fix_wanted(r, IMG_QCOW2_DATA_CUT) ||
 	    qcow2_fix_wanted(r, IMG_QCOW2_RB_CUT);
+	r->r_alloc = can_alloc(r);
+	r->r_twins &= r->r_alloc;
 	r->r_dirty = qcow2_fix_wanted(r, IMG_QCOW2_DIRTY) &&
 	    qcow2_mends_count(r, IMG_QCOW2_DIRTY);
 	r->r_marked = qcow2_fix_wanted(r, IMG_QCOW2_MARKED) && is_all(r);
@@ -242,6 +271,21 @@ write_counts(struct qcow2_repair *r)
 	return (error != 0 ? error : qcow2_write_copied(r));
 }
 
+/* The second time there are no twins any more, and all blocks are there. */
+static int
+write_copies(struct qcow2_repair *r)
+{
+	int error;
+
+	if (!r->r_alloc || (!r->r_twins && !qcow2_snaps_wanted(r)))
+		return (0);
+	error = qcow2_write_copies(r);
+	r->r_twins = 0;
+	if (error == 0)
+		error = qcow2_write_counts(r);
+	return (error != 0 ? error : qcow2_write_copied(r));
+}
+
 static int
 write_all(struct qcow2_repair *r)
 {
@@ -254,6 +298,8 @@ write_all(struct qcow2_repair *r)
 		error = qcow2_write_patches(r);
 	if (error == 0)
 		error = write_counts(r);
+	if (error == 0)
+		error = write_copies(r);
 	if (error == 0 && (r->r_dirty || r->r_marked))
 		error = qcow2_fix_head(r, clear_marks, r);
 	return (error);

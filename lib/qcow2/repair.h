@@ -60,6 +60,8 @@ struct qcow2_repair {
 	int r_whole;   /* all that has references is known */
 	int r_over;    /* some have more references than fit */
 	int r_lower;   /* and may and shall be lowered */
+	int r_alloc;   /* clusters can be allocated by then */
+	int r_twins;   /* some must be, for twins */
 	int r_dirty;   /* clear the dirty bit at the end */
 	int r_marked;  /* and the corrupt bit */
 
@@ -106,6 +108,16 @@ int qcow2_plan_counts(struct qcow2_repair *);
 int qcow2_mends_count(const struct qcow2_repair *, enum img_row);
 int qcow2_write_counts(struct qcow2_repair *);
 int qcow2_write_copied(struct qcow2_repair *);
+
+/* repair_copy.c: what needs new clusters. */
+/* Does this finding need one, and would it be mended then? */
+int qcow2_needs_room(const struct qcow2_repair *, const struct img_finding *);
+int qcow2_write_copies(struct qcow2_repair *);
+
+/* repair_snap.c: the snapshot table in another place; r_out. */
+/* Is that to be done, and is it small enough? */
+int qcow2_snaps_wanted(const struct qcow2_repair *);
+int qcow2_write_snaps(struct qcow2_repair *);
 
 /* repair_table.c: a new refcount table. */
 int qcow2_write_table(struct qcow2_repair *);

@@ -123,11 +123,14 @@ qcow2_plan_counts(struct qcow2_repair *r)
 		r->r_count |= is_of_counts(row) && qcow2_fix_wanted(r, row);
 		r->r_rebuild |= is_of_table(row) && qcow2_fix_wanted(r, row);
 	}
-	r->r_count |= r->r_rebuild || has_leaks(r);
+	r->r_twins = qcow2_fix_wanted(r, IMG_QCOW2_L2_TWICE) ||
+	    qcow2_fix_wanted(r, IMG_QCOW2_DATA_TWICE);
+	r->r_count |= r->r_rebuild || r->r_twins || has_leaks(r);
 	if (!r->r_count)
 		return (0);
 	error = qcow2_tally_init(&ta, r->r_im, 0);
 	ta.ta_anew = r->r_rebuild;
+	ta.ta_twins = r->r_twins;
 	ta.ta_diff = plan_diff;
 	ta.ta_arg = r;
 	if (error == 0)
@@ -193,6 +196,7 @@ pass(struct qcow2_repair *r, qcow2_diff_fn *fn, int *whole)
 	int error;
 
 	error = qcow2_tally_init(&ta, r->r_out, 0);
+	ta.ta_twins = r->r_twins;
 	ta.ta_diff = fn;
 	ta.ta_arg = r;
 	if (error == 0)

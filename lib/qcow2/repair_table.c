@@ -146,6 +146,7 @@ tally(struct table *tb, qcow2_diff_fn *fn, int *whole)
 
 	error = qcow2_tally_init(&ta, tb->tb_r->r_out, 0);
 	ta.ta_anew = 1;
+	ta.ta_twins = tb->tb_r->r_twins;
 	ta.ta_each = fn;
 	ta.ta_arg = tb;
 	if (error == 0)
