@@ -57,6 +57,7 @@ differs(void *arg, const struct qcow2_diff *d)
 {
 	struct check *ck = arg;
 	struct img *im = ck->ck_ta->ta_im;
+	struct img_finding fi;
 	enum img_row row;
 
 	/* A dirty image says itself that its refcounts are not right. */
@@ -65,9 +66,17 @@ differs(void *arg, const struct qcow2_diff *d)
 	row = judge(ck->ck_ta, d);
 	if (ck->ck_quiet)
 		ck->ck_lost |= row == IMG_QCOW2_LEAK && d->d_stored > 1;
-	else if (row != IMG_ROW_NONE && !(row == IMG_QCOW2_LEAK && ck->ck_lost))
-		img_raise_num(im, row, d->d_cl << qcow2(im)->q_bits,
-		    IMG_WANT_EQ, d->d_stored, d->d_owner.o_count);
+	else if (row != IMG_ROW_NONE &&
+	    !(row == IMG_QCOW2_LEAK && ck->ck_lost)) {
+		memset(&fi, 0, sizeof(fi));
+		fi.fi_row = row;
+		fi.fi_off = d->d_cl << qcow2(im)->q_bits;
+		fi.fi_rel = IMG_WANT_EQ;
+		fi.fi_found = d->d_stored;
+		fi.fi_want = d->d_owner.o_count;
+		fi.fi_n = d->d_n;
+		img_raise_finding(im, &fi);
+	}
 	return (0);
 }
 

@@ -2,8 +2,9 @@
 
 /*
  * All references counted, window by window.  In a file that is larger than
- * the window all tables are walked once for each; parts without any reference
- * need none.
+ * the window all tables are walked twice for each: what a table is to blame
+ * for may have been seen in another window.  Parts without any reference need
+ * none.
  */
 
 #include "qcow2/check.h"
@@ -187,16 +188,18 @@ covered(const struct qcow2 *q)
 	return (img_min(n, UINT64_C(1) << (63 - q->q_bits)));
 }
 
-int
-qcow2_tally(struct qcow2_tally *ta)
+/* Walk all windows, and hold their refcounts against what was found. */
+static int
+sweep(struct qcow2_tally *ta, int count)
 {
 	struct qcow2_owners *ow = &ta->ta_ow;
-	uint64_t at = 0, next, end;
+	uint64_t at = 0, next;
 	int error = 0;
 
+	ta->ta_first = 1;
 	while (at < ta->ta_ncl && error == 0) {
 		next = ta->ta_first ? 0 : qcow2_own_next(ow, at);
-		if (next > at)
+		if (count && next > at)
 			error = qcow2_tally_count(ta, at, next);
 		at = next;
 		if (error != 0 || at == ta->ta_ncl)
@@ -205,11 +208,39 @@ qcow2_tally(struct qcow2_tally *ta)
 		error = qcow2_tally_walk(ta);
 		ta->ta_first = 0;
 		next = at + ow->ow_n;
-		if (error == 0)
+		if (count && error == 0)
 			error = qcow2_tally_count(ta, at, next);
 		at = next;
 	}
-	end = covered(qcow2(ta->ta_im));
+	return (error);
+}
+
+/* Before anything is told: which tables clash, whatever window has them. */
+static int
+find_clashes(struct qcow2_tally *ta)
+{
+	struct img_checked *ch = ta->ta_ch;
+	int report = ta->ta_report, error;
+
+	ta->ta_report = 0;
+	ta->ta_ch = NULL;
+	error = sweep(ta, 0);
+	ta->ta_ow.ow_ncuts = 0; /* nothing was told by then */
+	ta->ta_report = report;
+	ta->ta_ch = ch;
+	return (error);
+}
+
+int
+qcow2_tally(struct qcow2_tally *ta)
+{
+	uint64_t end = covered(qcow2(ta->ta_im));
+	int error = 0;
+
+	if (ta->ta_ow.ow_max < ta->ta_ncl)
+		error = find_clashes(ta);
+	if (error == 0)
+		error = sweep(ta, 1);
 	if (error == 0 && end > ta->ta_ncl)
 		error = qcow2_tally_count(ta, ta->ta_ncl, end);
 	return (error);

@@ -160,8 +160,11 @@ visit_l1(struct img *im, void *arg, const struct qcow2_tree *t, uint32_t i,
 	int error, clash;
 
 	ta->ta_next = 0;
-	if (l2 == 0)
+	/* Flags without a table: what it was is lost, not free. */
+	if (l2 == 0) {
+		ta->ta_whole = 0;
 		return (0);
+	}
 	stand_at(ta, (uint64_t)i << shift, 0);
 	if (row == IMG_QCOW2_L2_META)
 		return (qcow2_tally_void(ta, QCOW2_U_L2, l2, q->q_cluster));
@@ -231,8 +234,12 @@ visit_l2(struct img *im, void *arg, const struct qcow2_tree *t, uint64_t voff,
 
 	if (!keeps_place(n->n_row))
 		ta->ta_whole = 0;
-	if (!has_place(q, n))
+	if (!has_place(q, n)) {
+		/* So it is with a cluster. */
+		if (n->n_copied)
+			ta->ta_whole = 0;
 		return (0);
+	}
 	if (ta->ta_ch != NULL && ta->ta_first && t->t_active)
 		count_unit(ta, n);
 	if (qcow2_data_file(q) ||
