@@ -76,7 +76,7 @@ TOOL_SRC = \
 	lib/qcow2/repair_table.c lib/qcow2/repair_copy.c \
 	lib/qcow2/repair_snap.c \
 	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/copy_pack.c \
-	lib/tool/compare.c \
+	lib/tool/copy_ahead.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
 	lib/host/chain.c lib/host/chain_ref.c lib/host/chain_end.c
@@ -116,7 +116,8 @@ UNIT_SRC = \
 	tests/unit/host/test_chain_rules.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c \
 	tests/unit/tool/test_opts.c tests/unit/tool/test_copy_pack.c \
-	tests/unit/tool/test_copy_end.c tests/unit/qcow2/test_create.c tests/unit/qcow2/test_pack.c
+	tests/unit/tool/test_copy_end.c tests/unit/tool/test_copy_ahead.c \
+	tests/unit/qcow2/test_create.c tests/unit/qcow2/test_pack.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \

@@ -153,6 +153,13 @@ int img_io_zeros(struct img *, unsigned file, uint64_t off, uint64_t n);
 int img_alloc(struct img *, uint64_t n, void *ptrp);
 void img_free(struct img *, void *, uint64_t n);
 
+/*
+ * rw.c: what a packed extent has in the file; room for im_packmax bytes, *plen
+ * says how many.
+ */
+int img_fetch_packed(struct img *, const struct img_extent *, void *,
+    uint32_t *plen);
+
 /* cache.c: a slice is valid until the next call of any of these. */
 int img_cache_init(struct img *, uint32_t nslices);
 void img_cache_fini(struct img *);

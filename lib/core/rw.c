@@ -100,6 +100,19 @@ img_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 	return (look_at_host(im, e));
 }
 
+int
+img_fetch_packed(struct img *im, const struct img_extent *e, void *buf,
+    uint32_t *plen)
+{
+	uint64_t end = im->im_eof[e->e_file];
+
+	if (e->e_off >= end)
+		return (EIO);
+	*plen = (uint32_t)img_min(e->e_plen, im->im_packmax);
+	*plen = (uint32_t)img_min(*plen, end - e->e_off);
+	return (img_io_read(im, e->e_file, buf, *plen, e->e_off));
+}
+
 /* Bytes out of a packed unit; the last one unpacked is kept. */
 static int
 read_packed(struct img *im, const struct img_extent *e, void *buf, uint32_t len)
@@ -109,14 +122,8 @@ read_packed(struct img *im, const struct img_extent *e, void *buf, uint32_t len)
 	int error;
 
 	if (im->im_packoff != e->e_off) {
-		plen = (uint32_t)img_min(e->e_plen, im->im_packmax);
-		if (e->e_off >= im->im_eof[e->e_file])
-			return (EIO);
-		plen =
-		    (uint32_t)img_min(plen, im->im_eof[e->e_file] - e->e_off);
 		im->im_packoff = IMG_NOWHERE;
-		error =
-		    img_io_read(im, e->e_file, im->im_packed, plen, e->e_off);
+		error = img_fetch_packed(im, e, im->im_packed, &plen);
 		if (error == 0)
 			error = im->im_fmt->f_unpack(im, e, im->im_packed, plen,
 			    im->im_unpacked);

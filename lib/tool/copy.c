@@ -152,7 +152,7 @@ copy_piece(struct img_copying *co, uint64_t voff, uint32_t len)
 	uint64_t base = voff - skew;
 	int error;
 
-	error = img_read(co->co_src, co->co_buf + skew, len, voff);
+	error = img_copy_read(co, co->co_buf + skew, len, voff);
 	if (error != 0) {
 		co->co_how->cp_bad_voff = voff;
 		return (error);
@@ -213,6 +213,8 @@ copy_step(struct img_copying *co, uint64_t voff, uint64_t *len)
 		co->co_known = 1;
 		return (img_copy_tell(co, voff + e.e_len - co->co_run));
 	}
+	if (e.e_type == IMG_PACKED)
+		img_copy_look_ahead(co, owner, &e);
 	return (copy_extent(co, &e));
 }
 
@@ -261,5 +263,6 @@ img_copy(const struct img_env *env, struct img *src, struct img *dst,
 	co.co_zeros = co.co_buf + PIECE;
 	error = copy_all(&co);
 	env->ev_free(env->ev_arg, co.co_buf, BUFLEN);
+	img_copy_ahead_end(&co);
 	return (error);
 }

@@ -19,6 +19,8 @@ struct img_copying {
 	uint64_t co_size;              /* of the source */
 	uint64_t co_run; /* bytes of zeros before the position ... */
 	int co_known;    /* ... that src itself knows, in part */
+	struct img_copy_ahead *co_ahead; /* or NULL */
+	int co_tried;
 };
 
 /* copy.c */
@@ -28,6 +30,15 @@ int img_copy_put(struct img_copying *, const unsigned char *, uint32_t len,
     uint64_t voff);
 /* These are zeros: nothing is written, but old data is taken away. */
 int img_copy_leave_out(struct img_copying *, uint64_t voff, uint64_t len);
+
+/*
+ * copy_ahead.c: unpack the extent, which is packed, and those that follow.
+ * The bytes of one extent then come from there; else it is img_read.
+ */
+void img_copy_look_ahead(struct img_copying *, struct img *owner,
+    const struct img_extent *);
+int img_copy_read(struct img_copying *, void *, uint32_t len, uint64_t voff);
+void img_copy_ahead_end(struct img_copying *);
 
 /* copy_pack.c: the whole of it, with IMG_COPY_PACK. */
 int img_copy_packed(struct img_copying *);

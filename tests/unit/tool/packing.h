@@ -19,7 +19,7 @@ static struct img_copy how;
 static char drawing[4 * BATCH + 1];
 
 static inline void
-make(uint64_t size)
+make_with(uint64_t size, const char *opts)
 {
 	struct img_create cr = { 0 };
 
@@ -29,13 +29,19 @@ make(uint64_t size)
 	dst_env.e_env.ev_unpack = img_host_env()->ev_unpack;
 	mem_file(&mem, 0);
 	cr.cr_size = size;
-	cr.cr_opts = "cluster_size=4k";
+	cr.cr_opts = opts;
 	assert_int_equal(img_create(&dst_env.e_env, &mem.m_file, &img_qcow2,
 			     &cr),
 	    0);
 	assert_int_equal(mem_open(&dst, &dst_env, &mem, &img_qcow2, IMG_RDWR,
 			     NULL),
 	    0);
+}
+
+static inline void
+make(uint64_t size)
+{
+	make_with(size, "cluster_size=4k");
 }
 
 static inline void
