@@ -102,6 +102,27 @@ put lazy.qcow2 2097152 lazy 100000
 clean lazy.qcow2
 alike lazy.qcow2
 
+t_begin "killed without lazy refcounts it is sound, or space is lost; both agree"
+for p in 0 1 2 3 4 5 6 7; do
+	"$PLAN" fill "$p" p$p $((3900 + p * 37))
+done
+"$PLAN" plan 77 8388608 4096 60 >plan
+for n in 1 3 7 15 30 60; do
+	rm -f killed.qcow2
+	run_ok qemu-img create -q -f qcow2 -o cluster_size=4k killed.qcow2 8M
+	{ head -n $n plan; echo abort; } |
+	    qemu-io -f qcow2 killed.qcow2 >/dev/null 2>&1
+	status=0
+	qemu-img check -q -f qcow2 killed.qcow2 >/dev/null 2>&1 || status=$?
+	[ $status -eq 0 ] || [ $status -eq 3 ] || fail "qemu-img: $status"
+	run_rc $status imgtool check -f qcow2 --deep killed.qcow2
+	alike killed.qcow2
+	put killed.qcow2 4194304 killed 1000000
+	run_rc $status imgtool check -f qcow2 --deep killed.qcow2
+	run_rc $status qemu-img check -q -f qcow2 killed.qcow2
+	alike killed.qcow2
+done
+
 t_begin "an image that is marked corrupt is read and not written to"
 run_ok qemu-img create -q -f qcow2 marked.qcow2 4M
 run_ok qemu-io -f qcow2 -c 'write -P 3 100k 200k' marked.qcow2
@@ -371,10 +392,31 @@ run_ok imgtool dd-read -f qcow2 if=over.qcow2 of=got.raw bs=1M
 same_bytes got.raw want.raw
 differ got.raw base.raw
 
+t_begin "a backing file is beside the overlay, whatever the directory (T7)"
+mkdir -p far/away
+mv base.raw over.qcow2 far/away
+words decoy 1048576 >base.raw
+alike far/away/over.qcow2
+mkdir other
+(cd other && imgtool convert -f qcow2 -O raw ../far/away/over.qcow2 got.raw) ||
+    fail "from another directory"
+same_bytes other/got.raw want.raw
+
+t_begin "a backing file that is shorter ends with zeros, to the byte (T6, T44)"
+words short 100000 >short.raw
+run_ok qemu-img create -q -f qcow2 -b short.raw -F raw tail.qcow2 1M
+alike tail.qcow2
+cmp -n 100000 got.raw short.raw || fail "not the backing file"
+run_ok imgtool dd-read -f qcow2 if=tail.qcow2 of=got bs=1 skip=99990 count=40
+{ tail -c 10 short.raw; head -c 30 /dev/zero; } >want
+same_bytes got want
+put tail.qcow2 98816 tail 512
+alike tail.qcow2
+cmp -n 671 got.raw short.raw 99329 99329 || fail "not copied to its end"
+run_ok imgtool dd-read -f qcow2 if=tail.qcow2 of=got bs=65536 skip=15
+[ "$(wc -c <got)" -eq 65536 ] || fail "no last cluster"
+
 t_begin "tables by the thousand go through a small cache (T37)"
-for p in 0 1 2 3 4 5 6 7; do
-	"$PLAN" fill "$p" p$p $((3900 + p * 37))
-done
 run_ok qemu-img create -q -f qcow2 -o cluster_size=512 small.qcow2 32M
 rm -f raw.raw
 truncate -s 32M raw.raw
