@@ -106,6 +106,8 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_owners.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
 	tests/crash/test_qcow2.c \
+	tests/crash/test_qcow2_fault.c \
+	tests/unit/qcow2/test_map.c \
 	tests/unit/qcow2/test_count.c \
 	tests/unit/qcow2/test_write.c \
 	tests/unit/qcow2/test_zero.c \
