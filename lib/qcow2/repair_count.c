@@ -145,7 +145,8 @@ qcow2_plan_counts(struct qcow2_repair *r)
 int
 qcow2_mends_count(const struct qcow2_repair *r, enum img_row row)
 {
-	if (row == IMG_QCOW2_LEAK || row == IMG_QCOW2_BEYOND)
+	if (row == IMG_QCOW2_LEAK || row == IMG_QCOW2_BEYOND ||
+	    row == IMG_QCOW2_L1_NOT_COPIED || row == IMG_QCOW2_NOT_COPIED)
 		return (r->r_whole && !r->r_stuck);
 	if (row == IMG_QCOW2_DIRTY)
 		return (r->r_whole && !r->r_stuck && !r->r_over);
@@ -220,17 +221,24 @@ qcow2_write_counts(struct qcow2_repair *r)
 	return (qcow2_fix_close(r, error));
 }
 
-/* COPIED as the refcount of cl has it. */
+/*
+ * COPIED as the refcount of the cluster at off has it.  It lets a writer write
+ * there, so it is set only where nothing else can be at the same place.
+ */
 static int
-flagged(struct img *im, uint64_t entry, uint64_t off, uint64_t *out)
+flagged(const struct qcow2_repair *r, uint64_t entry, uint64_t off,
+    uint64_t *out)
 {
+	struct img *im = r->r_out;
 	uint64_t n;
 	int error;
 
 	*out = entry;
 	error = qcow2_count(im, off >> qcow2(im)->q_bits, &n);
-	if (error == 0 && n > 0)
-		*out = n == 1 ? entry | QCOW2_COPIED : entry & ~QCOW2_COPIED;
+	if (error == 0 && n > 1)
+		*out = entry & ~QCOW2_COPIED;
+	else if (error == 0 && n == 1 && r->r_whole)
+		*out = entry | QCOW2_COPIED;
 	return (error == EFTYPE ? 0 : error);
 }
 
@@ -241,12 +249,11 @@ copied_l1(struct img *im, void *arg, const struct qcow2_tree *t, uint32_t i,
 	uint64_t now;
 	int error;
 
-	(void)arg;
 	(void)t;
+	(void)down;
 	if (l2 == 0 || row != IMG_ROW_NONE)
 		return (0);
-	(void)down;
-	error = flagged(im, l1, l2, &now);
+	error = flagged(arg, l1, l2, &now);
 	return (error == 0 && now != l1 ? qcow2_l1_set(im, i, now) : error);
 }
 
@@ -258,13 +265,12 @@ copied_l2(struct img *im, void *arg, const struct qcow2_tree *t, uint64_t voff,
 	uint64_t now;
 	int error;
 
-	(void)arg;
 	(void)t;
 	(void)voff;
 	if (n->n_off == 0 || n->n_row != IMG_ROW_NONE ||
 	    n->n_type == QCOW2_T_PACKED || qcow2_data_file(qcow2(im)))
 		return (0);
-	error = flagged(im, n->n_raw, n->n_off, &now);
+	error = flagged(arg, n->n_raw, n->n_off, &now);
 	if (error != 0 || now == n->n_raw)
 		return (error);
 	return (qcow2_l2_set(im, at - in, in >> qcow2(im)->q_esz_bits, now,
@@ -281,6 +287,6 @@ qcow2_write_copied(struct qcow2_repair *r)
 	error = qcow2_fix_open(r);
 	if (error != 0)
 		return (error);
-	error = qcow2_walk(r->r_out, &qcow2(r->r_out)->q_active, &walker, NULL);
+	error = qcow2_walk(r->r_out, &qcow2(r->r_out)->q_active, &walker, r);
 	return (qcow2_fix_close(r, error));
 }
