@@ -28,7 +28,10 @@ say(const char *text)
 		memcpy(told + at, text, n + 1);
 }
 
-/* Everything in a line: "key=value key{key=value } key[{} {} ]". */
+/*
+ * Everything in a line: "key=value | key{key=value } key[{} {} ]"; what means
+ * the same for every format comes before the bar.
+ */
 static int
 item(void *arg, const struct img_item *it)
 {
@@ -37,6 +40,8 @@ item(void *arg, const struct img_item *it)
 	(void)arg;
 	if (it->it_top && !was_top)
 		broken = 1;
+	if (was_top && !it->it_top)
+		say("| ");
 	was_top = it->it_top;
 	if (it->it_key != NULL && it->it_kind != IMG_K_END &&
 	    it->it_kind != IMG_K_ENDLIST)
@@ -223,7 +228,7 @@ a_new_image_is_told_in_full(void **state)
 	make("");
 	assert_int_equal(info(), 0);
 	assert_string_equal(told,
-	    "dirty-flag=0 compat=1.1 compression-type=zlib lazy-refcounts=0 "
+	    "dirty-flag=0 | compat=1.1 compression-type=zlib lazy-refcounts=0 "
 	    "refcount-bits=16 corrupt=0 extended-l2=0 version=3 "
 	    "header-length=112 incompatible-features=0 "
 	    "compatible-features=0 autoclear-features=0 l1-size=1 "
@@ -286,6 +291,41 @@ bitmaps_are_told_while_they_are_valid(void **state)
 }
 
 static void
+damaged_bitmaps_end_the_list(void **state)
+{
+	uint8_t b = 64;
+
+	(void)state;
+	make("");
+	add_bitmaps();
+	mem_put(&mem, BITMAPS + 32 + 17, &b, 1);
+	assert_int_equal(info(), 0);
+	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
+	add_bitmaps();
+	/* A name that is longer than the directory, and than the file. */
+	mem_put32(&mem, BITMAPS + 32 + 16, 9);
+	assert_int_equal(info(), 0);
+	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
+	mem_put32(&mem, BITMAPS + 32 + 20, UINT32_MAX);
+	assert_int_equal(info(), 0);
+	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
+	mem_free(&mem);
+}
+
+static void
+a_damaged_luks_header_tells_nothing(void **state)
+{
+	(void)state;
+	make("");
+	add_bitmaps();
+	add_luks("xts-plain64");
+	mem_put(&mem, LUKS, "X", 1);
+	assert_int_equal(info(), 0);
+	has("encrypt{format=luks } ");
+	mem_free(&mem);
+}
+
+static void
 encryption_is_told_without_a_key(void **state)
 {
 	(void)state;
@@ -331,7 +371,7 @@ version_2_has_no_more_than_it_has(void **state)
 	make("compat=0.10");
 	assert_int_equal(info(), 0);
 	assert_string_equal(told,
-	    "dirty-flag=0 compat=0.10 compression-type=zlib "
+	    "dirty-flag=0 | compat=0.10 compression-type=zlib "
 	    "refcount-bits=16 version=2 header-length=72 l1-size=1 "
 	    "l1-offset=12288 refcount-table-offset=4096 "
 	    "refcount-table-clusters=1 header-extensions[] ");
@@ -399,6 +439,8 @@ main(void)
 		cmocka_unit_test(flags_are_told),
 		cmocka_unit_test(snapshots_are_told),
 		cmocka_unit_test(bitmaps_are_told_while_they_are_valid),
+		cmocka_unit_test(damaged_bitmaps_end_the_list),
+		cmocka_unit_test(a_damaged_luks_header_tells_nothing),
 		cmocka_unit_test(encryption_is_told_without_a_key),
 		cmocka_unit_test(what_is_referenced_is_told),
 		cmocka_unit_test(version_2_has_no_more_than_it_has),
