@@ -21,7 +21,7 @@ is_expectation(const char *w)
 	return (strcmp(w, "expect") == 0 || strcmp(w, "format") == 0 ||
 	    strcmp(w, "probe") == 0 || strcmp(w, "flags") == 0 ||
 	    strcmp(w, "repair") == 0 || strcmp(w, "guest") == 0 ||
-	    strcmp(w, "qemu") == 0);
+	    strcmp(w, "qemu") == 0 || strcmp(w, "leaves") == 0);
 }
 
 static void

@@ -83,8 +83,10 @@
  *	flags WORD...		deep: check --deep; huge: nothing reads
  *				all guest bytes or copies the file; alone: its
  *				guest bytes are not here; eio: it is refused
- *				to read them; zstd: may not be known here
+ *				to read them; zstd: may not be known here;
+ *				grows: the disk is longer when repaired
  *	repair none|safe|lossy	what mends the row of the recipe's name
+ *	leaves ROW...		that may be there when it is repaired
  *	qemu N			what qemu-img check exits with; "-": do not ask
  *	guest NAME		recipe with the same guest bytes, where this
  *				image cannot be read itself
