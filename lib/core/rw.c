@@ -395,7 +395,9 @@ zero_some(struct img *im, uint64_t voff, uint64_t len, uint64_t *done)
 	error = find(im, voff, len, &e, &owner, &depth);
 	if (error != 0)
 		return (error);
-	if (e.e_type == IMG_HOLE || e.e_type == IMG_ZERO) {
+	/* A raw data file must have the zeros that an entry tells of, too. */
+	if ((e.e_type == IMG_HOLE || e.e_type == IMG_ZERO) &&
+	    (e.e_file == 0 || owner != im)) {
 		*done = e.e_len;
 		return (0);
 	}

@@ -35,6 +35,35 @@ qcow2_extend(struct img *im, uint64_t end)
 	return (error);
 }
 
+/*
+ * Bitmaps that are not kept up to date: their extension becomes one that
+ * nobody knows, in one write with the feature bit where it can be.  qemu 7.2
+ * repairs the leaks beside a stale one by giving up all snapshots.
+ */
+static int
+hide_bitmaps(struct img *im)
+{
+	struct qcow2 *q = qcow2(im);
+	uint64_t sec = q->q_bitmap_ext & ~(uint64_t)(QCOW2_HEAD - 1);
+	uint32_t in = (uint32_t)q->q_bitmap_ext & (QCOW2_HEAD - 1);
+	int error;
+
+	if (!(q->q_autoclear & QCOW2_A_BITMAPS) || q->q_bitmap_ext == 0)
+		return (0);
+	if (QCOW2_HEAD - in < 4)
+		return (0);
+	if (sec == 0) {
+		img_put_be32(q->q_head + in, QCOW2_X_NONE);
+		return (0);
+	}
+	error = img_io_read(im, 0, im->im_buf, QCOW2_HEAD, sec);
+	if (error != 0)
+		return (error);
+	img_put_be32(im->im_buf + in, QCOW2_X_NONE);
+	error = img_io_meta(im, im->im_buf, QCOW2_HEAD, sec);
+	return (error != 0 ? error : img_io_barrier(im));
+}
+
 int
 qcow2_touch(struct img *im)
 {
@@ -54,6 +83,9 @@ qcow2_touch(struct img *im)
 	q->q_touched = 1;
 	if ((q->q_autoclear & ~keep) == 0)
 		return (0);
+	error = hide_bitmaps(im);
+	if (error != 0)
+		return (error);
 	q->q_autoclear &= keep;
 	img_put_be64(q->q_head + QCOW2_H_AUTOCLEAR, q->q_autoclear);
 	return (qcow2_write_head(im));

@@ -59,6 +59,7 @@
 #define QCOW2_X_BITMAPS 0x23852875u
 #define QCOW2_X_LUKS 0x0537be77u
 #define QCOW2_X_DATA_FILE 0x44415441u /* "DATA" */
+#define QCOW2_X_NONE 0x4e6f6e65u      /* "None": ours, where bitmaps were */
 
 #define QCOW2_FEATURE 48u /* kind, bit, 46 bytes of name */
 

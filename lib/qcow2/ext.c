@@ -137,6 +137,7 @@ bitmaps(struct img *im, const struct qcow2_ext *x)
 	uint8_t b[QCOW2_B_LEN];
 	int error;
 
+	q->q_bitmap_ext = x->x_off - 8;
 	q->q_nbitmaps = 1;
 	q->q_bitmap_off = 0;
 	if (x->x_len == QCOW2_B_LEN) {

@@ -92,6 +92,21 @@ map_entry(const struct img *im, const struct qcow2_entry *n, uint32_t in,
 	}
 }
 
+/* Behind the entries that there are all is alike, however far it goes on. */
+static void
+map_behind(const struct qcow2 *q, uint64_t voff, uint64_t len,
+    struct img_extent *e)
+{
+	uint64_t end = (uint64_t)q->q_l1_size << qcow2_l1_shift(q);
+
+	if (!q->q_tree.t_active) /* as qemu has it */
+		set(e, IMG_HOLE, IMG_NOWHERE, len);
+	else if (voff < end)
+		bad(e, IMG_QCOW2_L1_RANGE, img_min(len, end - voff));
+	else
+		bad(e, IMG_QCOW2_L1_SHORT, len);
+}
+
 /* What there is under an L1 entry that cannot be used, or has no table. */
 static int
 map_l1(struct img *im, uint64_t voff, uint64_t len, uint64_t *l2,
@@ -104,18 +119,12 @@ map_l1(struct img *im, uint64_t voff, uint64_t len, uint64_t *l2,
 	int error;
 
 	*l2 = 0;
-	rest = (UINT64_C(1) << shift) - (voff & ((UINT64_C(1) << shift) - 1));
-	len = img_min(len, rest);
 	if (i >= q->q_tree.t_n) {
-		if (!q->q_tree.t_active) /* as qemu has it */
-			set(e, IMG_HOLE, IMG_NOWHERE, len);
-		else
-			bad(e,
-			    i < q->q_l1_size ? IMG_QCOW2_L1_RANGE :
-					       IMG_QCOW2_L1_SHORT,
-			    len);
+		map_behind(q, voff, len, e);
 		return (0);
 	}
+	rest = (UINT64_C(1) << shift) - (voff & ((UINT64_C(1) << shift) - 1));
+	len = img_min(len, rest);
 	error = qcow2_l1_get(im, &q->q_tree, (uint32_t)i, &l1);
 	if (error != 0)
 		return (error);

@@ -82,7 +82,8 @@ struct qcow2 {
 	uint64_t q_snap_off;
 	uint64_t q_snap_len; /* bytes of the whole table; 0 until it was read */
 	int q_snap_bad;      /* rows 90, 91 or 93: not all trees are known */
-	uint32_t q_nbitmaps; /* as the extension has it; 0: no extension */
+	uint64_t q_bitmap_ext; /* of the extension's type; 0: none */
+	uint32_t q_nbitmaps;   /* as the extension has it; 0: no extension */
 	uint64_t q_bitmap_off; /* of the directory; 0: impossible place */
 	uint64_t q_bitmap_len;
 	uint64_t q_luks_off;
