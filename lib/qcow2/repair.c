@@ -133,13 +133,15 @@ mends(const struct qcow2_repair *r, const struct img_finding *fi)
 		return (0);
 	if (row == IMG_QCOW2_MARKED)
 		return (r->r_marked);
+	if (row == IMG_QCOW2_DIRTY)
+		return (r->r_dirty);
 	if (qcow2_needs_room(r, fi))
 		return (r->r_alloc);
 	return (r->r_done[row] || is_cut(r, fi) ||
 	    qcow2_is_patched(r, row, fi->fi_off) || qcow2_mends_count(r, row));
 }
 
-/* Is nothing corrupt but what is mended, so that the mark may go? */
+/* Is all else mended that is corrupt, so that the marks may go? */
 static int
 is_all(const struct qcow2_repair *r)
 {
@@ -148,9 +150,11 @@ is_all(const struct qcow2_repair *r)
 
 	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
 		if (img_row(fi->fi_row)->r_severity >= IMG_SEV_CORRUPT &&
-		    fi->fi_row != IMG_QCOW2_MARKED && !mends(r, fi))
+		    fi->fi_row != IMG_QCOW2_MARKED &&
+		    fi->fi_row != IMG_QCOW2_DIRTY && !mends(r, fi))
 			return (0);
-	return (1);
+	return (r->r_nfound[IMG_QCOW2_DIRTY] == 0 ||
+	    qcow2_mends_count(r, IMG_QCOW2_DIRTY));
 }
 
 /*
@@ -166,7 +170,8 @@ can_alloc(const struct qcow2_repair *r)
 	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
 		if (img_row(fi->fi_row)->r_allows < IMG_ALLOW_WRITE &&
 		    fi->fi_row != IMG_QCOW2_MARKED &&
-		    !qcow2_needs_room(r, fi) && !mends(r, fi))
+		    fi->fi_row != IMG_QCOW2_DIRTY && !qcow2_needs_room(r, fi) &&
+		    !mends(r, fi))
 			return (0);
 	return (!r->r_stuck);
 }
@@ -201,7 +206,7 @@ plan(struct qcow2_repair *r)
 {
 	const struct img_repair *rp = r->r_rp;
 	struct img_args a;
-	int error;
+	int error, all;
 
 	memset(&a, 0, sizeof(a));
 	a.a_format = &img_qcow2;
@@ -226,9 +231,9 @@ plan(struct qcow2_repair *r)
 	    qcow2_fix_wanted(r, IMG_QCOW2_RB_CUT);
 	r->r_alloc = can_alloc(r);
 	r->r_twins &= r->r_alloc;
-	r->r_dirty = qcow2_fix_wanted(r, IMG_QCOW2_DIRTY) &&
-	    qcow2_mends_count(r, IMG_QCOW2_DIRTY);
-	r->r_marked = qcow2_fix_wanted(r, IMG_QCOW2_MARKED) && is_all(r);
+	all = is_all(r);
+	r->r_dirty = all && qcow2_fix_wanted(r, IMG_QCOW2_DIRTY);
+	r->r_marked = all && qcow2_fix_wanted(r, IMG_QCOW2_MARKED);
 	return (error);
 }
 

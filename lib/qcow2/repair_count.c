@@ -149,7 +149,7 @@ qcow2_mends_count(const struct qcow2_repair *r, enum img_row row)
 	    row == IMG_QCOW2_L1_NOT_COPIED || row == IMG_QCOW2_NOT_COPIED)
 		return (r->r_whole && !r->r_stuck);
 	if (row == IMG_QCOW2_DIRTY)
-		return (r->r_whole && !r->r_stuck && !r->r_over);
+		return (!r->r_stuck && !r->r_over);
 	return ((is_of_counts(row) || is_of_table(row)) && !r->r_stuck);
 }
 

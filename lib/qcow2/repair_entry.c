@@ -54,13 +54,19 @@ take(const struct qcow2_repair *r, struct qcow2_patch *p, enum img_row row)
 	return (0);
 }
 
-/* Is the L2 table at off counted, so that something knows of it? */
+/*
+ * Is the L2 table at off counted, so that something else knows of it, as far
+ * as counts mean anything?
+ */
 static int
 is_counted(struct img *im, uint64_t off, int *yes)
 {
 	uint64_t n;
 	int error;
 
+	*yes = 1;
+	if (qcow2(im)->q_rt_n == 0 || (qcow2(im)->q_incompat & QCOW2_I_DIRTY))
+		return (0);
 	error = qcow2_count(im, off >> qcow2(im)->q_bits, &n);
 	*yes = error == 0 && n > 0;
 	return (error == EFTYPE ? 0 : error);
