@@ -158,7 +158,8 @@ put_backing(const struct image *im, const struct qimage *q, struct view *v)
 	uint8_t b[512];
 	uint64_t off, n;
 
-	if (q->q_backing_off == 0 || q->q_backing_len >= sizeof(name))
+	if (q->q_backing_off == 0 || q->q_backing_len == 0 ||
+	    q->q_backing_len >= sizeof(name))
 		return;
 	file_read(NULL, im, name, q->q_backing_len, q->q_backing_off);
 	open_beside(&base, im, name, O_RDONLY);
