@@ -11,7 +11,7 @@
 
 skip_unless qemu-img qemu-io cmp
 
-: "${SEED:=1}" "${IMAGES:=273}" "${ONLY:=}"
+: "${SEED:=1}" "${IMAGES:=182}" "${ONLY:=}"
 PLAN=$TOP/tests/interop/qcow2_plan.t
 IO=$TOP/tests/interop/qcow2_io.t
 
