@@ -106,6 +106,9 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_owners.c tests/unit/qcow2/test_repair.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
 	tests/crash/test_qcow2.c \
+	tests/unit/qcow2/test_verify.c \
+	tests/unit/qcow2/test_entry.c \
+	tests/unit/qcow2/test_header.c \
 	tests/fuzz/test_fuzz_qcow2.c \
 	tests/crash/test_qcow2_fault.c \
 	tests/unit/qcow2/test_map.c \
