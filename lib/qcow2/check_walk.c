@@ -82,6 +82,9 @@ each_snapshot(struct qcow2_tally *ta,
 			ta->ta_whole = 0;
 			continue;
 		}
+		/* The rest of the tree is not known, and may be there. */
+		if (t.t_n < qcow2_l1_needed(qcow2(ta->ta_im), t.t_size))
+			ta->ta_whole = 0;
 		if (error == 0)
 			error =
 			    qcow2_text(ta->ta_im, s.s_id_off, s.s_id_len, id);
@@ -275,8 +278,10 @@ is_partial(struct img *im, int *partial)
 
 	error = qcow2_ext_find(im, QCOW2_X_LUKS, &luks);
 	*partial = q->q_snap_bad || q->q_active.t_n < q->q_l1_size ||
-	    q->q_l1_size < qcow2_l1_needed(q, im->im_size) ||
-	    (luks != 0 && q->q_luks_len == 0);
+	    q->q_l1_size < qcow2_l1_needed(q, im->im_size) || q->q_ext_bad ||
+	    q->q_crypt > QCOW2_CRYPT_LUKS ||
+	    ((luks != 0 || q->q_crypt == QCOW2_CRYPT_LUKS) &&
+		q->q_luks_len == 0);
 	return (error);
 }
 

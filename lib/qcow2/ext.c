@@ -319,6 +319,7 @@ qcow2_extensions(struct img *im)
 			error = extension(im, &x);
 	}
 	q->q_ext_end = off;
+	q->q_ext_bad = error == EFTYPE;
 	if (error == EFTYPE)
 		img_raise_num(im, IMG_QCOW2_EXT_LENGTH, at, IMG_WANT_MAX,
 		    x.x_len, area_end(q) - at - 8);

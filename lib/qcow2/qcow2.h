@@ -88,6 +88,7 @@ struct qcow2 {
 	uint64_t q_bitmap_len;
 	uint64_t q_luks_off;
 	uint64_t q_luks_len; /* 0: no extension */
+	int q_ext_bad;       /* row 25: what follows is not known */
 	uint64_t q_ext_end;  /* where the extensions end */
 	uint32_t q_nareas;
 	struct qcow2_area q_area[QCOW2_NAREAS];

@@ -17,6 +17,9 @@
  *	   (repair_copy.c); 4 to 6 once more
  *	8. the dirty and the corrupt bit
  *
+ * Where what an entry leads to may be a table as well as a guest's data, only
+ * 1, 2 and 8 are done: anything else could be written into that data.
+ *
  * A cut leaves some of the damage, or all of it, and nothing that was not
  * there: 1 and 3 are independent of each other, a refcount is raised before
  * anything relies on it, and lowered only when all that could refer to the
@@ -121,6 +124,53 @@ is_cut(const struct qcow2_repair *r, const struct img_finding *fi)
 		return ((fi->fi_found & QCOW2_OFFSET) < r->r_len);
 	return (
 	    fi->fi_row == IMG_QCOW2_DATA_CUT || fi->fi_row == IMG_QCOW2_RB_CUT);
+}
+
+/* Rows of references that lead behind the end of the file. */
+static int
+is_dangling(enum img_row row)
+{
+	switch (row) {
+	case IMG_QCOW2_L1_RANGE:
+	case IMG_QCOW2_L2_RANGE:
+	case IMG_QCOW2_DATA_RANGE:
+	case IMG_QCOW2_PACKED_RANGE:
+	case IMG_QCOW2_LUKS_HEADER:
+	case IMG_QCOW2_SNAP_TABLE:
+	case IMG_QCOW2_SNAP_L1:
+	case IMG_QCOW2_BITMAP_RANGE:
+		return (1);
+	default:
+		return (0);
+	}
+}
+
+/* Would something lead into what is written behind the end? */
+static int
+has_dangling(const struct qcow2_repair *r)
+{
+	const struct img_finding *fi = r->r_rp->rp_find;
+	size_t i;
+
+	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
+		if (is_dangling(fi->fi_row) && !is_cut(r, fi) &&
+		    !r->r_done[fi->fi_row] &&
+		    !qcow2_is_patched(r, fi->fi_row, fi->fi_off))
+			return (1);
+	return (0);
+}
+
+/* Is there something that may be a table or a guest's data? */
+static int
+has_alias(const struct qcow2_repair *r)
+{
+	return (r->r_nfound[IMG_QCOW2_L2_META] > 0 ||
+	    r->r_nfound[IMG_QCOW2_L2_DATA] > 0 ||
+	    r->r_nfound[IMG_QCOW2_DATA_HEADER] > 0 ||
+	    r->r_nfound[IMG_QCOW2_DATA_META] > 0 ||
+	    r->r_nfound[IMG_QCOW2_DATA_OTHER] > 0 ||
+	    r->r_nfound[IMG_QCOW2_PACKED_OVER] > 0 ||
+	    r->r_nfound[IMG_QCOW2_META_TWICE] > 0);
 }
 
 /* Will this finding be mended? */
@@ -229,6 +279,8 @@ plan(struct qcow2_repair *r)
 		error = qcow2_plan_counts(r);
 	r->r_extend |= qcow2_fix_wanted(r, IMG_QCOW2_DATA_CUT) ||
 	    qcow2_fix_wanted(r, IMG_QCOW2_RB_CUT);
+	if (r->r_rebuild && has_dangling(r))
+		r->r_stuck = 1;
 	r->r_alloc = can_alloc(r);
 	r->r_twins &= r->r_alloc;
 	all = is_all(r);
@@ -320,6 +372,7 @@ set_up(struct qcow2_repair *r, const struct img_repair *rp)
 	for (i = 0; i < rp->rp_nfind; i++)
 		if (rp->rp_find[i].fi_row < IMG_NROWS)
 			r->r_nfound[rp->rp_find[i].fi_row]++;
+	r->r_alias = has_alias(r);
 }
 
 static void

@@ -58,6 +58,8 @@ struct qcow2_repair {
 	int r_rebuild; /* write all anew, behind the end */
 	int r_stuck;   /* that would be needed, and cannot be */
 	int r_whole;   /* all that has references is known */
+	int r_alias;   /* what a table is cannot be told from guest data */
+	int r_free;    /* and what has none was not just lost */
 	int r_over;    /* some have more references than fit */
 	int r_lower;   /* and may and shall be lowered */
 	int r_alloc;   /* clusters can be allocated by then */

@@ -100,6 +100,21 @@ has_leaks(const struct qcow2_repair *r)
 	    r->r_done[IMG_QCOW2_BITMAP_RANGE]);
 }
 
+/*
+ * A pointer that leads to a free cluster may be a damaged one: what it led to
+ * before then seems to be leaked.  Only in a dirty image that is usual.
+ */
+static int
+may_be_lost(const struct qcow2_repair *r)
+{
+	return (!(r->r_q.q_incompat & QCOW2_I_DIRTY) &&
+	    (r->r_nfound[IMG_QCOW2_L1_UNCOUNTED] > 0 ||
+		r->r_nfound[IMG_QCOW2_COPIED_UNCOUNTED] > 0 ||
+		r->r_nfound[IMG_QCOW2_UNCOUNTED] > 0 ||
+		r->r_nfound[IMG_QCOW2_META_UNCOUNTED] > 0 ||
+		r->r_nfound[IMG_QCOW2_RB_SELF] > 0));
+}
+
 /* Could it be that snapshots are lost, and these are their references? */
 static int
 may_be_snapshots(const struct qcow2_repair *r)
@@ -126,6 +141,8 @@ qcow2_plan_counts(struct qcow2_repair *r)
 	r->r_twins = qcow2_fix_wanted(r, IMG_QCOW2_L2_TWICE) ||
 	    qcow2_fix_wanted(r, IMG_QCOW2_DATA_TWICE);
 	r->r_count |= r->r_rebuild || r->r_twins || has_leaks(r);
+	if (r->r_alias)
+		r->r_count = r->r_rebuild = r->r_twins = 0;
 	if (!r->r_count)
 		return (0);
 	error = qcow2_tally_init(&ta, r->r_im, 0);
@@ -138,16 +155,20 @@ qcow2_plan_counts(struct qcow2_repair *r)
 	r->r_whole = ta.ta_whole && !may_be_snapshots(r);
 	qcow2_tally_fini(&ta);
 	r->r_stuck = r->r_rebuild && (r->r_device || r->r_over);
-	r->r_lower = r->r_whole && !r->r_rebuild && has_leaks(r);
+	r->r_free = r->r_whole && !may_be_lost(r);
+	r->r_lower = r->r_free && !r->r_rebuild && has_leaks(r);
 	return (error);
 }
 
 int
 qcow2_mends_count(const struct qcow2_repair *r, enum img_row row)
 {
-	if (row == IMG_QCOW2_LEAK || row == IMG_QCOW2_BEYOND ||
-	    row == IMG_QCOW2_L1_NOT_COPIED || row == IMG_QCOW2_NOT_COPIED)
-		return (r->r_whole && !r->r_stuck);
+	if (r->r_alias)
+		return (0);
+	if (row == IMG_QCOW2_LEAK || row == IMG_QCOW2_BEYOND)
+		return (r->r_free && !r->r_stuck);
+	if (row == IMG_QCOW2_L1_NOT_COPIED || row == IMG_QCOW2_NOT_COPIED)
+		return (r->r_whole && !r->r_stuck && !r->r_over);
 	if (row == IMG_QCOW2_DIRTY)
 		return (!r->r_stuck && !r->r_over);
 	return ((is_of_counts(row) || is_of_table(row)) && !r->r_stuck);
@@ -237,7 +258,7 @@ flagged(const struct qcow2_repair *r, uint64_t entry, uint64_t off,
 	error = qcow2_count(im, off >> qcow2(im)->q_bits, &n);
 	if (error == 0 && n > 1)
 		*out = entry & ~QCOW2_COPIED;
-	else if (error == 0 && n == 1 && r->r_whole)
+	else if (error == 0 && n == 1 && r->r_whole && !r->r_over)
 		*out = entry | QCOW2_COPIED;
 	return (error == EFTYPE ? 0 : error);
 }

@@ -269,6 +269,9 @@ qcow2_plan_entries(struct qcow2_repair *r)
 	struct qcow2_tree t;
 	int error;
 
+	/* What looks like an entry may be a guest's bytes. */
+	if (r->r_alias)
+		return (0);
 	error = plan_blocks(r);
 	if (error == 0)
 		error = qcow2_walk(im, &qcow2(im)->q_active, &walker, r);

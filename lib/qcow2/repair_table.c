@@ -165,7 +165,7 @@ write_all(struct table *tb)
 	int error, whole;
 
 	error = tally(tb, NULL, &whole);
-	tb->tb_exact = r->r_whole && whole;
+	tb->tb_exact = r->r_free && whole;
 	if (error == 0)
 		error = tally(tb, each, &whole);
 	if (error == 0)
@@ -174,6 +174,33 @@ write_all(struct table *tb)
 		error = qcow2_fix_put(r, tb->tb_rt + (at << q->q_bits),
 		    q->q_cluster, (tb->tb_ncl + at) << q->q_bits);
 	return (error != 0 ? error : qcow2_fix_head(r, lead_there, tb));
+}
+
+/*
+ * Entries that lead behind the end of the file: it will be longer, and they
+ * must not lead into it meanwhile.
+ */
+static int
+clear_entries(struct qcow2_repair *r)
+{
+	struct qcow2 *q = qcow2(r->r_out);
+	uint8_t zero[8];
+	uint64_t raw, rb;
+	uint32_t i, n = 0;
+	int error = 0;
+
+	memset(zero, 0, sizeof(zero));
+	for (i = 0; i < q->q_rt_n && error == 0; i++) {
+		error = qcow2_rt_get(r->r_out, i, &raw);
+		rb = raw & ~QCOW2_RT_RESERVED;
+		if (error != 0 || rb == 0 ||
+		    qcow2_rb_judge(r->r_out, rb) != IMG_QCOW2_RB_RANGE)
+			continue;
+		n++;
+		error = qcow2_fix_put(r, zero, sizeof(zero),
+		    q->q_rt_off + (uint64_t)i * 8);
+	}
+	return (error == 0 && n > 0 ? qcow2_fix_barrier(r) : error);
 }
 
 int
@@ -200,6 +227,8 @@ qcow2_write_table(struct qcow2_repair *r)
 		error = img_alloc(r->r_out, len, &tb.tb_rt);
 	if (error == 0)
 		error = img_alloc(r->r_out, q->q_cluster, &tb.tb_buf);
+	if (error == 0)
+		error = clear_entries(r);
 	if (error == 0)
 		error = write_all(&tb);
 	img_free(r->r_out, tb.tb_buf, q->q_cluster);
