@@ -160,6 +160,19 @@ qcow2_plan_counts(struct qcow2_repair *r)
 	return (error);
 }
 
+/*
+ * May COPIED be set by a refcount of 1?  Not beside twins that stay, whose
+ * refcount is left alone, nor where refcounts are too narrow.
+ */
+static int
+may_flag(const struct qcow2_repair *r)
+{
+	return (!r->r_over &&
+	    (r->r_whole ||
+		(r->r_nfound[IMG_QCOW2_DATA_TWICE] == 0 &&
+		    r->r_nfound[IMG_QCOW2_L2_TWICE] == 0)));
+}
+
 int
 qcow2_mends_count(const struct qcow2_repair *r, enum img_row row)
 {
@@ -168,7 +181,7 @@ qcow2_mends_count(const struct qcow2_repair *r, enum img_row row)
 	if (row == IMG_QCOW2_LEAK || row == IMG_QCOW2_BEYOND)
 		return (r->r_free && !r->r_stuck);
 	if (row == IMG_QCOW2_L1_NOT_COPIED || row == IMG_QCOW2_NOT_COPIED)
-		return (r->r_whole && !r->r_stuck && !r->r_over);
+		return (may_flag(r) && !r->r_stuck);
 	if (row == IMG_QCOW2_DIRTY)
 		return (!r->r_stuck && !r->r_over);
 	return ((is_of_counts(row) || is_of_table(row)) && !r->r_stuck);
@@ -258,7 +271,7 @@ flagged(const struct qcow2_repair *r, uint64_t entry, uint64_t off,
 	error = qcow2_count(im, off >> qcow2(im)->q_bits, &n);
 	if (error == 0 && n > 1)
 		*out = entry & ~QCOW2_COPIED;
-	else if (error == 0 && n == 1 && r->r_whole && !r->r_over)
+	else if (error == 0 && n == 1 && may_flag(r))
 		*out = entry | QCOW2_COPIED;
 	return (error == EFTYPE ? 0 : error);
 }
