@@ -34,7 +34,8 @@ struct qcow2_tally {
 	 * not.  Only then is a count that is too high known to be so.
 	 */
 	int ta_whole;
-	int ta_report;             /* raise rows */
+	int ta_doubt;  /* what is metadata and what is data is in doubt */
+	int ta_report; /* raise rows */
 	struct img_checked *ta_ch; /* statistics, or NULL */
 	int ta_anew;               /* as if there were no refcount table */
 	/*

@@ -120,6 +120,15 @@ is_twin(enum img_row row)
 	return (row == IMG_QCOW2_L2_TWICE || row == IMG_QCOW2_DATA_TWICE);
 }
 
+/* Whoever writes to one of the two may destroy the other. */
+static int
+is_doubtful(enum img_row row)
+{
+	return (row == IMG_QCOW2_L2_META || row == IMG_QCOW2_L2_DATA ||
+	    row == IMG_QCOW2_DATA_HEADER || row == IMG_QCOW2_DATA_META ||
+	    row == IMG_QCOW2_DATA_OTHER || row == IMG_QCOW2_META_TWICE);
+}
+
 int
 qcow2_tally_own(struct qcow2_tally *ta, enum qcow2_use use, uint64_t off,
     uint64_t len, struct img_finding *fi, int *clash)
@@ -143,6 +152,7 @@ qcow2_tally_own(struct qcow2_tally *ta, enum qcow2_use use, uint64_t off,
 			continue;
 		if (row != IMG_QCOW2_DATA_SHARED)
 			ta->ta_whole = 0;
+		ta->ta_doubt |= is_doubtful(row);
 		if (row != IMG_QCOW2_DATA_SHARED &&
 		    !(ta->ta_twins && is_twin(row))) {
 			*clash = 1;
@@ -167,6 +177,7 @@ qcow2_tally_void(struct qcow2_tally *ta, enum qcow2_use use, uint64_t off,
 	int error = 0;
 
 	ta->ta_whole = 0;
+	ta->ta_doubt = 1;
 	if (len == 0 || cl >= ta->ta_ncl)
 		return (0);
 	n = img_min(qcow2_nclusters(qcow2(ta->ta_im), off, len),

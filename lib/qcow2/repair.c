@@ -274,9 +274,9 @@ plan(struct qcow2_repair *r)
 	a.a_flags = IMG_VERIFY;
 	error = img_open(&r->r_im, rp->rp_env, &r->r_view, &a);
 	if (error == 0)
-		error = qcow2_plan_entries(r);
-	if (error == 0)
 		error = qcow2_plan_counts(r);
+	if (error == 0)
+		error = qcow2_plan_entries(r);
 	r->r_extend |= qcow2_fix_wanted(r, IMG_QCOW2_DATA_CUT) ||
 	    qcow2_fix_wanted(r, IMG_QCOW2_RB_CUT);
 	if (r->r_rebuild && has_dangling(r))
@@ -319,9 +319,9 @@ write_counts(struct qcow2_repair *r)
 {
 	int error;
 
-	if (!r->r_count)
+	if (!r->r_count || r->r_stuck)
 		return (0);
-	if (r->r_rebuild && !r->r_stuck)
+	if (r->r_rebuild)
 		error = qcow2_write_table(r);
 	else
 		error = qcow2_write_counts(r);
@@ -340,6 +340,8 @@ write_copies(struct qcow2_repair *r)
 	r->r_twins = 0;
 	if (error == 0)
 		error = qcow2_write_counts(r);
+	/* What was shared has lost its flags to the first time. */
+	r->r_whole = r->r_seen;
 	return (error != 0 ? error : qcow2_write_copied(r));
 }
 

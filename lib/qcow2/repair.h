@@ -68,6 +68,7 @@ struct qcow2_repair {
 	int r_marked;  /* and the corrupt bit */
 
 	/* While it is written */
+	int r_seen; /* the last count has found all there is */
 	struct img *r_out;
 	int r_error;
 };

@@ -141,10 +141,6 @@ qcow2_plan_counts(struct qcow2_repair *r)
 	r->r_twins = qcow2_fix_wanted(r, IMG_QCOW2_L2_TWICE) ||
 	    qcow2_fix_wanted(r, IMG_QCOW2_DATA_TWICE);
 	r->r_count |= r->r_rebuild || r->r_twins || has_leaks(r);
-	if (r->r_alias)
-		r->r_count = r->r_rebuild = r->r_twins = 0;
-	if (!r->r_count)
-		return (0);
 	error = qcow2_tally_init(&ta, r->r_im, 0);
 	ta.ta_anew = r->r_rebuild;
 	ta.ta_twins = r->r_twins;
@@ -153,8 +149,12 @@ qcow2_plan_counts(struct qcow2_repair *r)
 	if (error == 0)
 		error = qcow2_tally(&ta);
 	r->r_whole = ta.ta_whole && !may_be_snapshots(r);
+	r->r_alias |= ta.ta_doubt;
 	qcow2_tally_fini(&ta);
-	r->r_stuck = r->r_rebuild && (r->r_device || r->r_over);
+	if (r->r_alias)
+		r->r_count = r->r_twins = 0;
+	r->r_rebuild &= r->r_count;
+	r->r_stuck = r->r_rebuild && r->r_device;
 	r->r_free = r->r_whole && !may_be_lost(r);
 	r->r_lower = r->r_free && !r->r_rebuild && has_leaks(r);
 	return (error);
@@ -250,6 +250,7 @@ qcow2_write_counts(struct qcow2_repair *r)
 	if (error != 0)
 		return (error);
 	error = pass(r, raise_diff, &whole);
+	r->r_seen = whole && !may_be_snapshots(r);
 	if (error == 0 && r->r_lower && whole)
 		error = pass(r, lower_diff, &whole);
 	return (qcow2_fix_close(r, error));

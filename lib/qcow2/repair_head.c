@@ -402,6 +402,9 @@ qcow2_plan_head(struct qcow2_repair *r)
 	int error;
 
 	error = load(r);
+	/* Not where the guest would see it. */
+	if (r->r_nfound[IMG_QCOW2_DATA_HEADER] > 0)
+		return (error);
 	for (i = 0; error == 0 && i < sizeof(fixes) / sizeof(fixes[0]); i++)
 		if (qcow2_fix_wanted(r, fixes[i].row))
 			r->r_done[fixes[i].row] = (uint8_t)fixes[i].fix(r);

@@ -102,8 +102,7 @@ each(void *arg, const struct qcow2_diff *d)
 		if (stored > n)
 			n = stored;
 	}
-	if (n > qcow2_count_max(qcow2(tb->tb_r->r_out)))
-		return (EFBIG);
+	n = img_min(n, qcow2_count_max(qcow2(tb->tb_r->r_out)));
 	return (n == 0 ? 0 : put(tb, d->d_cl, d->d_n, n));
 }
 

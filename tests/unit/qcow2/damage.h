@@ -228,9 +228,14 @@ flags(struct fx *fx)
 	mem_put64(&fx->fx_mem, l1_at(fx, 1), l2_of(fx, 1));
 	entry(fx, 0, host(fx, 0) | MKQ_COPIED);
 	entry(fx, 64, host(fx, 64));
+	entry(fx, 10, mkqcow2_entry(&fx->fx_k, 10) | MKQ_COPIED);
+}
+
+static void
+stray_flags(struct fx *fx)
+{
 	entry(fx, 67, 1 | MKQ_COPIED);
 	entry(fx, 68, MKQ_COPIED);
-	entry(fx, 10, mkqcow2_entry(&fx->fx_k, 10) | MKQ_COPIED);
 }
 
 static void
@@ -472,13 +477,13 @@ static const struct damage {
 	const char *d_name;
 	void (*d_do)(struct fx *);
 } damages[] = { D(l1_reserved), D(l1_flags), D(l1_unaligned), D(l1_outside),
-	D(flags), D(l2_reserved), D(bad_entries), D(nothing_counted),
-	D(some_uncounted), D(too_low), D(too_high), D(leaks), D(beyond),
-	D(dirty), D(marked), D(table_nowhere), D(table_odd), D(no_table),
-	D(block_nowhere), D(block_lost), D(block_bits), D(block_twice),
-	D(block_over_data), D(twin_data), D(twins_counted), D(triplets),
-	D(twin_tables), D(short_extra), D(header), D(header_odd), D(bitmaps),
-	D(broken_bitmaps), D(size_odd), D(cut_off), D(many),
-	D(many_and_no_table) };
+	D(flags), D(stray_flags), D(l2_reserved), D(bad_entries),
+	D(nothing_counted), D(some_uncounted), D(too_low), D(too_high),
+	D(leaks), D(beyond), D(dirty), D(marked), D(table_nowhere),
+	D(table_odd), D(no_table), D(block_nowhere), D(block_lost),
+	D(block_bits), D(block_twice), D(block_over_data), D(twin_data),
+	D(twins_counted), D(triplets), D(twin_tables), D(short_extra),
+	D(header), D(header_odd), D(bitmaps), D(broken_bitmaps), D(size_odd),
+	D(cut_off), D(many), D(many_and_no_table) };
 
 #endif /* TESTS_UNIT_QCOW2_DAMAGE_H */

@@ -282,6 +282,34 @@ one_safe_repair_is_enough(void **state)
 	}
 }
 
+/* Below an L1 entry that leads to data, there are no entries to mend. */
+static void
+what_may_be_data_is_not_mended(void **state)
+{
+	static const uint8_t zeros[CLUSTER];
+	struct mem was = { 0 };
+	struct told t;
+	struct fx fx;
+
+	(void)state;
+	make(&fx, 4);
+	/* As an L2 table, the cluster has reserved bits in an entry. */
+	mem_put(&fx.fx_mem, host(&fx, 65), zeros, sizeof(zeros));
+	mem_put64(&fx.fx_mem, host(&fx, 65) + 8, 0x1e);
+	mem_put64(&fx.fx_mem, l1_at(&fx, 2), host(&fx, 65) | MKQ_COPIED);
+	leaks(&fx);
+	mem_copy(&was, &fx.fx_mem);
+	memset(&t, 0, sizeof(t));
+	check(&fx);
+	assert_int_equal(mem_has(&fx.fx_sink, IMG_QCOW2_L2_DATA), 1);
+	assert_true(mem_has(&fx.fx_sink, IMG_QCOW2_L2_RESERVED) > 0);
+	assert_int_equal(repair(&fx, IMG_FIX_LOSSY, 0, &t), 0);
+	assert_int_equal(t.t_n, 0);
+	assert_true(mem_equal(&was, &fx.fx_mem));
+	mem_free(&was);
+	done(&fx);
+}
+
 #define BITMAPS 0x23852875u
 #define FEATURES 0x6803f857u
 #define UNKNOWN 0x12345678u
@@ -399,6 +427,7 @@ main(void)
 		cmocka_unit_test(what_may_be_in_use_keeps_its_refcount),
 		cmocka_unit_test(the_refcounts_of_a_lost_snapshot_stay),
 		cmocka_unit_test(one_safe_repair_is_enough),
+		cmocka_unit_test(what_may_be_data_is_not_mended),
 		cmocka_unit_test(extensions_move_within_a_sector_or_not_at_all),
 	};
 
