@@ -103,6 +103,7 @@ UNIT_SRC = \
 	tests/unit/vhd/test_device.c \
 	tests/unit/vhd/test_fresh.c tests/unit/vhd/test_repair.c \
 	tests/unit/vhd/test_repair_cut.c \
+	tests/unit/qcow2/test_check.c \
 	tests/unit/qcow2/test_owners.c tests/unit/qcow2/test_repair.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
 	tests/crash/test_qcow2.c \

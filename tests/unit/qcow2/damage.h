@@ -26,7 +26,7 @@ struct content {
 	uint8_t c_ok[NSECTORS]; /* these of the disk can be read at all */
 };
 
-static void
+static inline void
 tell(void *arg, const struct img_fixed *x)
 {
 	struct told *t = arg;
@@ -40,7 +40,7 @@ tell(void *arg, const struct img_fixed *x)
 }
 
 /* A check may allocate; what it took comes back. */
-static void
+static inline void
 done(struct fx *fx)
 {
 	assert_int_equal(fx->fx_env.e_now, 0);
@@ -48,7 +48,7 @@ done(struct fx *fx)
 	mem_free(&fx->fx_data);
 }
 
-static void
+static inline void
 check(struct fx *fx)
 {
 	struct img_checked ch;
@@ -60,7 +60,7 @@ check(struct fx *fx)
 	mem_abandon(fx->fx_im, &fx->fx_env);
 }
 
-static int
+static inline int
 repair(struct fx *fx, enum img_fix fix, unsigned flags, struct told *t)
 {
 	assert_true(fx->fx_sink.s_n <= MEM_NFOUND);
@@ -69,7 +69,7 @@ repair(struct fx *fx, enum img_fix fix, unsigned flags, struct told *t)
 }
 
 /* Repair until nothing is left to do; is the image sound then? */
-static int
+static inline int
 mend(struct fx *fx, struct told *t)
 {
 	const struct img_finding *fi = fx->fx_sink.s_found;
@@ -92,7 +92,7 @@ mend(struct fx *fx, struct told *t)
 }
 
 /* As much of it as can be read. */
-static void
+static inline void
 look(struct fx *fx, struct content *c)
 {
 	uint64_t i;
@@ -117,7 +117,7 @@ look(struct fx *fx, struct content *c)
  * Is every byte as it was made, but for what the repairs told, as far as it
  * could be read in between?
  */
-static int
+static inline int
 is_intact(struct fx *fx, const struct told *t, const struct content *was,
     const struct content *could)
 {
@@ -137,32 +137,32 @@ is_intact(struct fx *fx, const struct told *t, const struct content *was,
 	    same && memcmp(now.c_snap, was->c_snap, sizeof(now.c_snap)) == 0);
 }
 
-static void
+static inline void
 count(struct fx *fx, uint64_t off, uint64_t n)
 {
 	mkqcow2_put_count(&fx->fx_mem, off / CLUSTER, n);
 }
 
-static uint64_t
+static inline uint64_t
 l1_at(struct fx *fx, unsigned i)
 {
 	return (fx->fx_k.k_l1 + i * UINT64_C(8));
 }
 
-static uint64_t
+static inline uint64_t
 l2_of(struct fx *fx, unsigned i)
 {
 	return (FX_OFFSET((uint64_t)mem_get32(&fx->fx_mem, l1_at(fx, i)) << 32 |
 	    mem_get32(&fx->fx_mem, l1_at(fx, i) + 4)));
 }
 
-static void
+static inline void
 entry(struct fx *fx, uint64_t g, uint64_t e)
 {
 	mkqcow2_set(&fx->fx_k, g, e, 0);
 }
 
-static uint64_t
+static inline uint64_t
 host(struct fx *fx, uint64_t g)
 {
 	return (FX_OFFSET(mkqcow2_entry(&fx->fx_k, g)));
@@ -173,7 +173,7 @@ host(struct fx *fx, uint64_t g)
  * in 0 to 3 and 64 to 66, and in 70 of the snapshot; zeros are 5 and 67; 10
  * and 11 are compressed.
  */
-static void
+static inline void
 make(struct fx *fx, unsigned order)
 {
 	struct mkqcow2 *k = fx_init(fx, DISK, 9);
