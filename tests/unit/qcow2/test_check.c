@@ -192,17 +192,18 @@ windows_that_shrink_find_the_same(void **state)
 
 	(void)state;
 	k = fx_init(&fx, 1 << 20, 9);
+	k->k_rt_n = 2;
 	mkqcow2_begin(k);
 	for (g = 0; g < 700; g++, k->k_next += CLUSTER) {
 		mkqcow2_data(k, g);
 		if (g == 63 || g == 400)
-			k->k_next += GAP;
+			k->k_next += (g == 63 ? 9000 : 4000) * CLUSTER;
 	}
 	mkqcow2_snapshot(k, "1", "one");
 	mkqcow2_end(k);
 	entry(&fx, 7, host(&fx, 5));
 	entry(&fx, 3, host(&fx, 300));
-	entry(&fx, 4, host(&fx, 600));
+	entry(&fx, 4, host(&fx, 650));
 	entry(&fx, 500, host(&fx, 450));
 	entry(&fx, 501, host(&fx, 5));
 	entry(&fx, 502, l2_of(&fx, 2));
