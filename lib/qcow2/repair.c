@@ -121,7 +121,8 @@ is_cut(const struct qcow2_repair *r, const struct img_finding *fi)
 	if (r->r_device || !r->r_extend)
 		return (0);
 	if (fi->fi_row == IMG_QCOW2_L2_RANGE)
-		return ((fi->fi_found & QCOW2_OFFSET) < r->r_len);
+		return (r->r_len % 16 == 0 &&
+		    (fi->fi_found & QCOW2_OFFSET) < r->r_len);
 	return (
 	    fi->fi_row == IMG_QCOW2_DATA_CUT || fi->fi_row == IMG_QCOW2_RB_CUT);
 }

@@ -101,18 +101,28 @@ has_leaks(const struct qcow2_repair *r)
 }
 
 /*
- * A pointer that leads to a free cluster may be a damaged one: what it led to
- * before then seems to be leaked.  Only in a dirty image that is usual.
+ * Beside what may be a damaged pointer or table, what seems to be leaked may
+ * be what it led to before.  Only in a dirty image counts are expected to be
+ * too low.
  */
 static int
 may_be_lost(const struct qcow2_repair *r)
 {
-	return (!(r->r_q.q_incompat & QCOW2_I_DIRTY) &&
-	    (r->r_nfound[IMG_QCOW2_L1_UNCOUNTED] > 0 ||
-		r->r_nfound[IMG_QCOW2_COPIED_UNCOUNTED] > 0 ||
-		r->r_nfound[IMG_QCOW2_UNCOUNTED] > 0 ||
-		r->r_nfound[IMG_QCOW2_META_UNCOUNTED] > 0 ||
-		r->r_nfound[IMG_QCOW2_RB_SELF] > 0));
+	static const enum img_row rows[] = { IMG_QCOW2_L1_RESERVED,
+		IMG_QCOW2_L1_UNCOUNTED, IMG_QCOW2_L2_RESERVED,
+		IMG_QCOW2_DATA_SHARED, IMG_QCOW2_COPIED_UNCOUNTED,
+		IMG_QCOW2_SUB_BOTH, IMG_QCOW2_UNDERCOUNT, IMG_QCOW2_UNCOUNTED,
+		IMG_QCOW2_META_UNCOUNTED, IMG_QCOW2_OVERCOUNT,
+		IMG_QCOW2_RB_SELF };
+	size_t i;
+
+	if (r->r_nfound[IMG_QCOW2_LEAK] == 0 ||
+	    (r->r_q.q_incompat & QCOW2_I_DIRTY))
+		return (0);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (r->r_nfound[rows[i]] > 0)
+			return (1);
+	return (0);
 }
 
 /* Could it be that snapshots are lost, and these are their references? */

@@ -95,7 +95,8 @@ plan_l1(struct img *im, void *arg, const struct qcow2_tree *t, uint32_t i,
 		if ((l1 & QCOW2_L1_RESERVED) && p.pa_raw == 0)
 			(void)take(r, &p, IMG_QCOW2_L1_RESERVED);
 	} else if (row == IMG_QCOW2_L2_RANGE) {
-		r->r_extend |= qcow2_fix_wanted(r, row);
+		/* Half an entry is none. */
+		r->r_extend |= qcow2_fix_wanted(r, row) && r->r_len % 16 == 0;
 	} else if (row == IMG_ROW_NONE && (l1 & QCOW2_L1_RESERVED)) {
 		error = is_counted(im, l2, &yes);
 		if (error == 0 && yes && take(r, &p, IMG_QCOW2_L1_RESERVED))

@@ -189,12 +189,29 @@ fix_odd(struct qcow2_repair *r)
 	    (uint32_t)img_roundup(header_length(r->r_head), 8)));
 }
 
+/* Where the name is, if that can be. */
+static int
+find_name(const struct qcow2_repair *r, uint32_t *off, uint32_t *len)
+{
+	uint64_t at = img_be64(r->r_head + QCOW2_H_BACKING_OFF);
+
+	*len = img_be32(r->r_head + QCOW2_H_BACKING_LEN);
+	*off = (uint32_t)at;
+	return (at != 0 && *len > 0 && *len <= QCOW2_BACKING_MAX &&
+	    img_inside(at, *len, r->r_headlen));
+}
+
 static int
 fix_padding(struct qcow2_repair *r)
 {
 	uint32_t end = (uint32_t)img_min(header_length(r->r_head), QCOW2_H_LEN);
 
+	uint32_t off, len;
+
 	if (end <= QCOW2_H_PADDING)
+		return (0);
+	/* It may be the backing file's name that is there. */
+	if (find_name(r, &off, &len) && off < end)
 		return (0);
 	memset(r->r_new + QCOW2_H_PADDING, 0, end - QCOW2_H_PADDING);
 	return (commit(r));
@@ -240,18 +257,6 @@ move_name(struct qcow2_repair *r, uint32_t from, uint32_t len, uint32_t to,
 	memset(r->r_new + stop, 0, 8);
 	img_put_be64(r->r_new + QCOW2_H_BACKING_OFF, to);
 	return (commit(r));
-}
-
-/* Where the name is, if that can be. */
-static int
-find_name(const struct qcow2_repair *r, uint32_t *off, uint32_t *len)
-{
-	uint64_t at = img_be64(r->r_head + QCOW2_H_BACKING_OFF);
-
-	*len = img_be32(r->r_head + QCOW2_H_BACKING_LEN);
-	*off = (uint32_t)at;
-	return (at != 0 && *len > 0 && *len <= QCOW2_BACKING_MAX &&
-	    img_inside(at, *len, r->r_headlen));
 }
 
 /* No room for an end marker: make some, or let the name be farther. */
