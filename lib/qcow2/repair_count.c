@@ -119,8 +119,11 @@ may_be_lost(const struct qcow2_repair *r)
 	if (r->r_nfound[IMG_QCOW2_LEAK] == 0 ||
 	    (r->r_q.q_incompat & QCOW2_I_DIRTY))
 		return (0);
+	/* What no repair mends would forbid it for good. */
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (r->r_nfound[rows[i]] > 0)
+		if (r->r_nfound[rows[i]] > 0 &&
+		    (img_row(rows[i])->r_fix != IMG_FIX_NONE ||
+			r->r_rp->rp_level < IMG_FIX_LOSSY))
 			return (1);
 	return (0);
 }
