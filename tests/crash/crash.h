@@ -97,6 +97,7 @@ struct subject {
 	uint32_t su_align; /* some ranges are aligned to it; 0: none */
 	int su_sectors;    /* all ranges are whole sectors */
 	unsigned su_zeros; /* of 16 steps so many are of zeros */
+	int su_noflush;    /* no step flushes: closing does */
 	uint64_t su_spare; /* a sector written by nobody but the verdict */
 	int su_stop;       /* at the first error */
 	int su_errors;     /* calls that failed */
@@ -136,6 +137,7 @@ void subject_make(struct subject *, char kind, uint32_t slices);
 #define QS_FULL 512u    /* the refcount table hardly reaches any further */
 #define QS_FRESH 1024u
 #define QS_PLAIN 2048u
+#define QS_NOFLUSH 4096u
 
 struct qsetup {
 	const char *qs_name;

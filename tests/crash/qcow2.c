@@ -41,6 +41,7 @@ set_windows(struct subject *su)
 	 */
 	su->su_sectors = has(su, QS_DATA);
 	su->su_zeros = su->su_setup->qs_zeros;
+	su->su_noflush = has(su, QS_NOFLUSH);
 	k->k_size = su->su_window[1] + su->su_len;
 }
 
@@ -135,7 +136,8 @@ fill(struct subject *su)
 	for (w = 0; w < NWINDOWS; w++) {
 		first = su->su_window[w] / k->k_cluster;
 		for (i = 0; i < per_window(su); i++)
-			put_one(su, first + i, i + w);
+			put_one(su, first + i,
+			    per_window(su) < 6 ? 2 * i + w : i + w);
 	}
 	if (has(su, QS_RAW))
 		(void)put_data(su, su->su_spare / k->k_cluster, 0);

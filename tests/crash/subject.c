@@ -90,7 +90,7 @@ step(struct subject *su, unsigned n, uint64_t *seed)
 	uint32_t what = mem_random(seed) % 16, len;
 	int error;
 
-	if (what < 3) {
+	if (what < 3 && !su->su_noflush) {
 		error = img_flush(su->su_im);
 		if (error == 0)
 			guest_flushed(&su->su_guest, su->su_log.lg_n);

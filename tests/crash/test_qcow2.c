@@ -15,16 +15,19 @@
 #define STEPS 40u
 
 static void
-cut_everywhere(const struct qsetup *qs, uint64_t seed, unsigned all)
+cut_everywhere(const struct qsetup *qs, uint64_t seed, unsigned steps,
+    unsigned all)
 {
 	struct subject su;
 	struct replay r;
 
 	subject_qcow2(&su, qs);
 	assert_int_equal(subject_open(&su, su.su_flags), 0);
-	subject_work(&su, STEPS, seed);
+	subject_work(&su, steps, seed);
 	if (su.su_errors != 0)
 		fail_msg("%s: %d errors", qs->qs_name, su.su_errors);
+	if (qs->qs_flags & QS_NOFLUSH) /* and yet it flushed */
+		assert_true(su.su_mem[0].m_calls[MEM_BARRIER] > 5);
 	if (qs->qs_flags & QS_FULL) /* the table did move */
 		assert_int_not_equal(mem_get32(&su.su_mem[0], 52),
 		    su.su_q.k_rt);
@@ -50,7 +53,7 @@ cut_all(const struct qsetup *qs, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		cut_everywhere(&qs[i], i + 1, i == 0 ? 0 : 7);
+		cut_everywhere(&qs[i], i + 1, STEPS, i == 0 ? 0 : 7);
 }
 
 #define T QS_TABLES
@@ -185,6 +188,17 @@ tables_that_hardly_fit_in_the_cache(void **state)
 
 	(void)state;
 	cut_all(qs, LENGTH_OF(qs));
+}
+
+/* The list of what is to be given up has an end. */
+static void
+more_is_given_up_between_flushes_than_can_be_kept(void **state)
+{
+	static const struct qsetup qs = { "much given up", 3, 9, 4,
+		T | QS_SNAP | QS_NOFLUSH, 64, 8 };
+
+	(void)state;
+	cut_everywhere(&qs, 1, 300, 7);
 }
 
 static void
@@ -407,6 +421,8 @@ main(void)
 		cmocka_unit_test(an_external_data_file),
 		cmocka_unit_test(autoclear_bits_go_first),
 		cmocka_unit_test(tables_that_hardly_fit_in_the_cache),
+		cmocka_unit_test(
+		    more_is_given_up_between_flushes_than_can_be_kept),
 		cmocka_unit_test(a_device_full_of_garbage),
 		cmocka_unit_test(a_fresh_file_has_no_header_until_the_end),
 		cmocka_unit_test(the_test_notices_a_missing_barrier),

@@ -275,8 +275,10 @@ subclusters_are_filled_to_their_own_edges(void **state)
 	fx_backing(&fx, 4 * 16384);
 	mkqcow2_begin(k);
 	mkqcow2_set(k, 1, mkqcow2_data(k, 1), UINT64_C(0x0000ff0000000001));
+	mkqcow2_pack(k, 2);
 	mkqcow2_end(k);
 	fx_use(&fx, IMG_RDWR);
+	fx_writes(&fx, 32768 + 5000, 100);     /* a stream has all of them */
 	fx_writes(&fx, 600, 100);              /* no cluster: sub 1 */
 	fx_writes(&fx, 16384 + 7 * 512, 1024); /* hole and zeros: 7 and 8 */
 	fx_writes(&fx, 16384 + 9 * 512 + 1, 1);
@@ -289,7 +291,11 @@ subclusters_are_filled_to_their_own_edges(void **state)
 	fx_reads(fx.fx_im, 16384 + 9 * 512 + 2, 510, 0);
 	fx_reads(fx.fx_im, 16384 + 10 * 512, 6 * 512, 0);
 	fx_reads(fx.fx_im, 16384 + 16 * 512, 16 * 512, 7);
+	fx_reads(fx.fx_im, 32768, 5000, 1);
+	fx_reads(fx.fx_im, 32768 + 5000, 100, 3);
+	fx_reads(fx.fx_im, 32768 + 5100, 16384 - 5100, 1);
 	fx_close(&fx);
+	assert_int_equal(mkqcow2_subs(k, 2), UINT32_MAX);
 	assert_int_equal(mkqcow2_subs(k, 0), 2);
 	assert_int_equal(mkqcow2_subs(k, 1), UINT64_C(0x0000fc0000000381));
 	fx_sound(&fx, 0);
@@ -381,6 +387,32 @@ nothing_is_written_over_a_table(void **state)
 }
 
 static void
+a_table_that_is_given_up_is_forgotten(void **state)
+{
+	uint64_t l2;
+
+	(void)state;
+	make(3);
+	mkqcow2_begin(k);
+	mkqcow2_data(k, 1);
+	mkqcow2_end(k);
+	l2 = mkqcow2_find(k, 0);
+	mem_put64(&fx.fx_mem, k->k_l1, l2); /* not marked COPIED */
+	fx_use(&fx, IMG_RDWR);
+	fx_only(&fx, IMG_QCOW2_L1_NOT_COPIED);
+	fx_writes(&fx, 2 * C, C);
+	assert_int_equal(img_flush(fx.fx_im), 0);
+	/* Its cluster is free now: data goes there, twice. */
+	fx_writes(&fx, 3 * C, C);
+	fx_writes(&fx, 3 * C + 1, 9);
+	fx_close(&fx);
+	assert_int_not_equal(mkqcow2_find(k, 0), l2);
+	assert_int_equal(FX_OFFSET(mkqcow2_entry(k, 3)), l2);
+	fx_sound(&fx, 0);
+	fx_done(&fx);
+}
+
+static void
 autoclear_bits_that_nobody_keeps_go_before_the_first_change(void **state)
 {
 	(void)state;
@@ -429,6 +461,7 @@ main(void)
 		    a_data_file_has_the_bytes_where_the_guest_has_them),
 		cmocka_unit_test(copied_is_held_against_the_refcount_each_time),
 		cmocka_unit_test(nothing_is_written_over_a_table),
+		cmocka_unit_test(a_table_that_is_given_up_is_forgotten),
 		cmocka_unit_test(
 		    autoclear_bits_that_nobody_keeps_go_before_the_first_change),
 	};
