@@ -86,6 +86,9 @@ place_l1(struct img *im)
 	if (n < q->q_l1_size)
 		raise_lost(im, IMG_QCOW2_L1_RANGE, QCOW2_H_L1_OFF, n,
 		    im->im_eof[0], off + (uint64_t)q->q_l1_size * 8);
+	/* With a size that cannot be, only what the disk needs is entries. */
+	if (n < q->q_l1_size)
+		n = img_min(n, need);
 	q->q_active.t_off = off;
 	q->q_active.t_n = (uint32_t)img_min(n, q->q_l1_size);
 	if (q->q_active.t_n > 0)
