@@ -139,6 +139,8 @@ block=$(number bad.qcow2 "$counts")
 table=$(number bad.qcow2 40)
 damage bad.qcow2 $((block + (table >> 16) * 2)) '\000\000'
 finds QCOW2-79 bad.qcow2
+show imgtool check -r safe bad.qcow2
+show imgtool compare -f raw disk.raw bad.qcow2
 
 echo
 echo "demo: all good"
