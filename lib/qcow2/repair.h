@@ -70,7 +70,6 @@ struct qcow2_repair {
 	/* While it is written */
 	int r_seen; /* the last count has found all there is */
 	struct img *r_out;
-	int r_error;
 };
 
 static inline struct qcow2_repair *
