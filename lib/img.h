@@ -420,6 +420,7 @@ struct img_fixed {
 typedef void img_fixed_fn(void *arg, const struct img_fixed *);
 
 #define IMG_DRYRUN 1u /* tell, do not write */
+#define IMG_SOME 2u   /* these are not all findings: leave what needs all */
 
 /*
  * Repair what an earlier check of this closed image found, at most by steps

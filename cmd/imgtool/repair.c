@@ -76,6 +76,8 @@ wanted(const struct check *k)
 static int
 pass(struct check *k, unsigned flags, img_fixed_fn *sink)
 {
+	if (k->k_unkept > 0)
+		flags |= IMG_SOME;
 	return (img_repair(img_host_env(), k->k_file, k->k_format, k->k_list,
 	    k->k_nlist, k->k_fix, flags, sink, k));
 }

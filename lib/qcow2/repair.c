@@ -283,8 +283,13 @@ plan(struct qcow2_repair *r)
 	if (r->r_rebuild && has_dangling(r))
 		r->r_stuck = 1;
 	r->r_alloc = can_alloc(r);
-	r->r_twins &= r->r_alloc;
 	all = is_all(r);
+	/* What is not known may forbid any of these. */
+	if (rp->rp_flags & IMG_SOME) {
+		r->r_stuck = r->r_rebuild;
+		r->r_alloc = r->r_free = r->r_lower = all = 0;
+	}
+	r->r_twins &= r->r_alloc;
 	r->r_dirty = all && qcow2_fix_wanted(r, IMG_QCOW2_DIRTY);
 	r->r_marked = all && qcow2_fix_wanted(r, IMG_QCOW2_MARKED);
 	return (error);

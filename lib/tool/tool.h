@@ -13,7 +13,7 @@ struct img_repair {
 	const struct img_finding *rp_find; /* of a check of this file */
 	size_t rp_nfind;
 	enum img_fix rp_level; /* the boldest step that is allowed */
-	unsigned rp_flags;     /* IMG_DRYRUN */
+	unsigned rp_flags;     /* IMG_DRYRUN, IMG_SOME */
 	img_fixed_fn *rp_tell;
 	void *rp_arg;
 };
