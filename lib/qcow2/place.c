@@ -154,12 +154,15 @@ place_snapshots(struct img *im)
 	uint32_t n = img_be32(q->q_head + QCOW2_H_NSNAP);
 
 	q->q_snap_off = img_be64(q->q_head + QCOW2_H_SNAP_OFF);
-	if (n == 0)
+	/* A stale place is usual, but qemu opens none that could not be one. */
+	if (n == 0 && qcow2_aligned(q, q->q_snap_off) &&
+	    q->q_snap_off <= INT64_MAX)
 		return;
-	if (qcow2_data_file(q))
+	if (n > 0 && qcow2_data_file(q))
 		img_raise_num(im, IMG_QCOW2_SNAP_FILE, QCOW2_H_NSNAP,
 		    IMG_WANT_EQ, n, 0);
 	if (n > QCOW2_NSNAP_MAX || q->q_snap_off < q->q_cluster ||
+	    q->q_snap_off > INT64_MAX ||
 	    !qcow2_aligned(q, q->q_snap_off)) {
 		img_raise_num(im, IMG_QCOW2_SNAP_HEADER,
 		    n > QCOW2_NSNAP_MAX ? QCOW2_H_NSNAP : QCOW2_H_SNAP_OFF,
