@@ -246,6 +246,74 @@ cluster_0_is_never_given_away(void **state)
 	fx_done(&fx);
 }
 
+/* Of the bytes of a write, or of those that were to surround it. */
+static void
+half_a_write(int fill)
+{
+	struct fx fx;
+	struct mkqcow2 *k = fx_init(&fx, 64 * 4096, 12);
+	uint8_t buf[4096];
+
+	fx_backing(&fx, 4096);
+	mkqcow2_begin(k);
+	mkqcow2_end(k);
+	fx_use(&fx, IMG_RDWR);
+	mem_pattern(buf, 4096, 0, 5);
+	fx.fx_mem.m_fail[MEM_WRITE] = fx.fx_mem.m_calls[MEM_WRITE] + 1;
+	fx.fx_mem.m_half = 1;
+	assert_int_equal(img_write(fx.fx_im, buf, fill ? 9 : 4096,
+			     fill ? 1000 : 0),
+	    EIO);
+	assert_int_equal(img_flush(fx.fx_im), 0); /* gives it up */
+	fx_writes(&fx, 8 * 4096 + 100, 10);
+	fx_reads(fx.fx_im, 8 * 4096, 100, 0);
+	fx_reads(fx.fx_im, 8 * 4096 + 110, 3986, 0);
+	fx_reads(fx.fx_im, 0, 4096, 7);
+	fx_close(&fx);
+	fx_sound(&fx, 0);
+	fx_done(&fx);
+}
+
+static void
+what_half_a_write_left_is_not_seen(void **state)
+{
+	(void)state;
+	half_a_write(0);
+	half_a_write(1);
+}
+
+/* The refcount of an L2 table that changes behind the handle's back. */
+static void
+tables_are_held_against_their_refcounts_each_time(void **state)
+{
+	static const struct {
+		uint64_t count;
+		enum img_row row;
+	} cases[] = { { 2, IMG_QCOW2_L1_COPIED },
+		{ 0, IMG_QCOW2_L1_UNCOUNTED } };
+	struct fx fx;
+	struct mkqcow2 *k;
+	uint8_t b = 1;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LENGTH_OF(cases); i++) {
+		k = fx_init(&fx, 64 * 4096, 12);
+		mkqcow2_begin(k);
+		mkqcow2_data(k, 1);
+		mkqcow2_set(k, 2, mkqcow2_data(k, 2) | 1, 0);
+		mkqcow2_end(k);
+		assert_int_equal(fx_open_as(&fx, IMG_RDWR, 1, NULL), 0);
+		mkqcow2_put_count(&fx.fx_mem, mkqcow2_find(k, 0) / 4096,
+		    cases[i].count);
+		assert_int_equal(img_write(fx.fx_im, &b, 1, 2 * 4096), EIO);
+		fx_only(&fx, cases[i].row);
+		fx_reads(fx.fx_im, 4096, 4096, 1);
+		assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), EIO);
+		fx_done(&fx);
+	}
+}
+
 static void
 a_full_device_says_so_and_goes_on_with_what_is_freed(void **state)
 {
@@ -293,6 +361,9 @@ main(void)
 		cmocka_unit_test(
 		    what_is_freed_is_used_again_after_a_flush_only),
 		cmocka_unit_test(cluster_0_is_never_given_away),
+		cmocka_unit_test(what_half_a_write_left_is_not_seen),
+		cmocka_unit_test(
+		    tables_are_held_against_their_refcounts_each_time),
 		cmocka_unit_test(
 		    a_full_device_says_so_and_goes_on_with_what_is_freed),
 	};

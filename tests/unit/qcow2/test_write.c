@@ -413,30 +413,6 @@ a_table_that_is_given_up_is_forgotten(void **state)
 }
 
 static void
-what_half_a_write_left_is_not_seen(void **state)
-{
-	uint8_t buf[C];
-
-	(void)state;
-	make(3);
-	mkqcow2_begin(k);
-	mkqcow2_end(k);
-	fx_use(&fx, IMG_RDWR);
-	mem_pattern(buf, C, 0, 5);
-	fx.fx_mem.m_fail[MEM_WRITE] = fx.fx_mem.m_calls[MEM_WRITE] + 1;
-	fx.fx_mem.m_half = 1;
-	assert_int_equal(img_write(fx.fx_im, buf, C, 0), EIO);
-	assert_int_equal(img_flush(fx.fx_im), 0); /* gives it up */
-	fx_writes(&fx, 8 * C + 100, 10);
-	fx_reads(fx.fx_im, 8 * C, 100, 0);
-	fx_reads(fx.fx_im, 8 * C + 110, C - 110, 0);
-	fx_reads(fx.fx_im, 0, C, 0);
-	fx_close(&fx);
-	fx_sound(&fx, 0);
-	fx_done(&fx);
-}
-
-static void
 autoclear_bits_that_nobody_keeps_go_before_the_first_change(void **state)
 {
 	(void)state;
@@ -486,7 +462,6 @@ main(void)
 		cmocka_unit_test(copied_is_held_against_the_refcount_each_time),
 		cmocka_unit_test(nothing_is_written_over_a_table),
 		cmocka_unit_test(a_table_that_is_given_up_is_forgotten),
-		cmocka_unit_test(what_half_a_write_left_is_not_seen),
 		cmocka_unit_test(
 		    autoclear_bits_that_nobody_keeps_go_before_the_first_change),
 	};
