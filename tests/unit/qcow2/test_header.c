@@ -70,7 +70,9 @@ static const struct poke pokes[] = {
 	{ 56, 4, UINT32_MAX, IMG_QCOW2_RT_LIMIT, 0 },
 	{ 60, 4, 1, IMG_QCOW2_SNAP_HEADER, 0 }, /* at offset 0 */
 	{ 60, 4, 65537, IMG_QCOW2_SNAP_HEADER, 0 },
-	{ 64, 8, 12345, FINE }, /* stale, of none */
+	{ 64, 8, 3 * C, FINE }, /* stale, of none */
+	{ 64, 8, 12345, IMG_QCOW2_SNAP_HEADER, 0 },
+	{ 64, 8, UINT64_C(1) << 63, IMG_QCOW2_SNAP_HEADER, 0 },
 	{ 72, 8, 1, IMG_QCOW2_DIRTY, 0 }, { 72, 8, 2, IMG_QCOW2_MARKED, 0 },
 	{ 72, 8, 4, IMG_QCOW2_DATA_FILE_NAME, 0 },
 	{ 72, 8, 8, IMG_QCOW2_COMPRESSION_BIT, EFTYPE },
