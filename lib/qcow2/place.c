@@ -162,8 +162,7 @@ place_snapshots(struct img *im)
 		img_raise_num(im, IMG_QCOW2_SNAP_FILE, QCOW2_H_NSNAP,
 		    IMG_WANT_EQ, n, 0);
 	if (n > QCOW2_NSNAP_MAX || q->q_snap_off < q->q_cluster ||
-	    q->q_snap_off > INT64_MAX ||
-	    !qcow2_aligned(q, q->q_snap_off)) {
+	    q->q_snap_off > INT64_MAX || !qcow2_aligned(q, q->q_snap_off)) {
 		img_raise_num(im, IMG_QCOW2_SNAP_HEADER,
 		    n > QCOW2_NSNAP_MAX ? QCOW2_H_NSNAP : QCOW2_H_SNAP_OFF,
 		    IMG_WANT_ANY, n > QCOW2_NSNAP_MAX ? n : q->q_snap_off, 0);
