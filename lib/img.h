@@ -315,7 +315,8 @@ int img_flush(struct img *);
  * img_begin says where at most len bytes at voff may be written and fills
  * what surrounds them in a fresh unit; after writing, img_end makes them
  * visible (ok) or gives the space up (not ok; then it cannot fail).  Every
- * claim ends with img_end.  A few may be open at once, no two in one unit.
+ * claim ends with img_end.  A few may be open at once, no two in one unit,
+ * and nothing else may change that unit meanwhile.
  */
 #define IMG_CLAIM_FRESH 1u  /* f_map does not show it before img_end */
 #define IMG_CLAIM_ZEROED 2u /* new space that reads as zeros already */
