@@ -283,11 +283,15 @@ fix_no_end(struct qcow2_repair *r)
 static int
 fix_overlap(struct qcow2_repair *r)
 {
-	uint32_t off, len, length = header_length(r->r_head);
+	uint32_t off, len, to, length = header_length(r->r_head);
 
 	if (!find_name(r, &off, &len) || off >= length || length % 8 != 0)
 		return (0);
-	return (move_name(r, off, len, length + 8, length));
+	/* Until the header leads there, the old one must be whole. */
+	to = (uint32_t)img_roundup(off + len, 8);
+	if (to < length + 8)
+		to = length + 8;
+	return (move_name(r, off, len, to, length));
 }
 
 static int
