@@ -75,8 +75,8 @@ TOOL_SRC = \
 	lib/qcow2/repair_entry.c lib/qcow2/repair_count.c \
 	lib/qcow2/repair_table.c lib/qcow2/repair_copy.c \
 	lib/qcow2/repair_snap.c \
-	lib/tool/tool.c lib/tool/opts.c lib/tool/copy.c lib/tool/copy_pack.c \
-	lib/tool/copy_ahead.c lib/tool/compare.c \
+	lib/tool/tool.c lib/tool/view.c lib/tool/opts.c lib/tool/copy.c \
+	lib/tool/copy_pack.c lib/tool/copy_ahead.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
 	lib/host/chain.c lib/host/chain_ref.c lib/host/chain_end.c

@@ -23,35 +23,10 @@ view_read(struct img_file *f, void *buf, uint32_t len, uint64_t off)
 }
 
 static int
-view_write(struct img_file *f, const void *buf, uint32_t len, uint64_t off)
-{
-	(void)f;
-	(void)buf;
-	(void)len;
-	(void)off;
-	return (EROFS);
-}
-
-static int
-view_barrier(struct img_file *f)
-{
-	(void)f;
-	return (0);
-}
-
-static int
 view_length(struct img_file *f, uint64_t *len)
 {
 	*len = qcow2_repair_of(f)->r_len;
 	return (0);
-}
-
-static int
-view_resize(struct img_file *f, uint64_t len)
-{
-	(void)f;
-	(void)len;
-	return (EROFS);
 }
 
 static int
@@ -68,10 +43,10 @@ view_extent(struct img_file *f, uint64_t off, uint64_t *len, int *data)
 
 const struct img_fileops qcow2_view_ops = {
 	.fo_read = view_read,
-	.fo_write = view_write,
-	.fo_barrier = view_barrier,
+	.fo_write = img_view_write,
+	.fo_barrier = img_view_barrier,
 	.fo_length = view_length,
-	.fo_resize = view_resize,
+	.fo_resize = img_view_resize,
 	.fo_extent = view_extent,
 };
 

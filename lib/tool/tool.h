@@ -63,4 +63,12 @@ int img_opt_size(const char *text, uint64_t *n);
 int img_create_error(struct img_create *, int error, const char *what,
     const char *detail);
 
+/*
+ * view.c: for the img_fileops of a view, which shows a file as a repair would
+ * leave it: EROFS, and nothing to wait for.
+ */
+int img_view_write(struct img_file *, const void *, uint32_t len, uint64_t off);
+int img_view_barrier(struct img_file *);
+int img_view_resize(struct img_file *, uint64_t);
+
 #endif /* IMG_TOOL_H */

@@ -40,39 +40,14 @@ view_read(struct img_file *f, void *buf, uint32_t len, uint64_t off)
 }
 
 static int
-view_write(struct img_file *f, const void *buf, uint32_t len, uint64_t off)
-{
-	(void)f;
-	(void)buf;
-	(void)len;
-	(void)off;
-	return (EROFS);
-}
-
-static int
-view_barrier(struct img_file *f)
-{
-	(void)f;
-	return (0);
-}
-
-static int
 view_length(struct img_file *f, uint64_t *len)
 {
 	*len = ((struct vhd_repair *)f)->r_len;
 	return (0);
 }
 
-static int
-view_resize(struct img_file *f, uint64_t len)
-{
-	(void)f;
-	(void)len;
-	return (EROFS);
-}
-
-const struct img_fileops vhd_view_ops = { view_read, view_write, view_barrier,
-	view_length, view_resize, NULL, NULL, NULL };
+const struct img_fileops vhd_view_ops = { view_read, img_view_write,
+	img_view_barrier, view_length, img_view_resize, NULL, NULL, NULL };
 
 /* From the file itself; it may have grown since it was looked at. */
 int
