@@ -10,8 +10,10 @@
 
 #include "unit/help/test.h"
 
+#ifndef CUTS_ALL
 #define CUTS_ALL 9 /* all subsets of so many; beyond, a sample */
 #define CUTS_SAMPLE 120
+#endif
 #define CUTS_PIECES 8192
 
 struct cuts_piece {
