@@ -54,7 +54,10 @@ CORE_SRC = \
 	lib/qcow2/entry.c lib/qcow2/map.c lib/qcow2/count.c \
 	lib/qcow2/grow.c lib/qcow2/alloc.c lib/qcow2/link.c \
 	lib/qcow2/write.c lib/qcow2/zero.c lib/qcow2/walk.c \
-	lib/qcow2/verify.c
+	lib/qcow2/verify.c \
+	lib/qed/header.c lib/qed/entry.c lib/qed/table.c lib/qed/open.c \
+	lib/qed/map.c lib/qed/walk.c lib/qed/marks.c lib/qed/verify.c \
+	lib/qed/alloc.c lib/qed/write.c lib/qed/zero.c
 
 # In the library, for programs only.
 TOOL_SRC = \

@@ -132,6 +132,7 @@ struct img_format {
 extern const struct img_format img_raw;
 extern const struct img_format img_vhd;
 extern const struct img_format img_qcow2;
+extern const struct img_format img_qed;
 
 /*
  * io.c: the image's own files.  Reads past the end are EIO.  A failed

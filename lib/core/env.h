@@ -105,4 +105,33 @@ img_put_be64(uint8_t *p, uint64_t n)
 	img_put_be32(p + 4, (uint32_t)n);
 }
 
+static inline uint32_t
+img_le32(const uint8_t *p)
+{
+	return ((uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 |
+	    (uint32_t)p[1] << 8 | p[0]);
+}
+
+static inline uint64_t
+img_le64(const uint8_t *p)
+{
+	return ((uint64_t)img_le32(p + 4) << 32 | img_le32(p));
+}
+
+static inline void
+img_put_le32(uint8_t *p, uint32_t n)
+{
+	p[0] = (uint8_t)n;
+	p[1] = (uint8_t)(n >> 8);
+	p[2] = (uint8_t)(n >> 16);
+	p[3] = (uint8_t)(n >> 24);
+}
+
+static inline void
+img_put_le64(uint8_t *p, uint64_t n)
+{
+	img_put_le32(p, (uint32_t)n);
+	img_put_le32(p + 4, (uint32_t)(n >> 32));
+}
+
 #endif /* IMG_ENV_H */

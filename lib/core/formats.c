@@ -7,6 +7,7 @@
 static const struct img_format *const formats[] = {
 	&img_vhd,
 	&img_qcow2,
+	&img_qed,
 	&img_raw,
 };
 
