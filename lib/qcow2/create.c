@@ -81,28 +81,6 @@ opt_bool(const struct qcow2_plan *pl, const char *name, int *on)
 	return (error);
 }
 
-/* The log2 of a power of two from 1 << min to 1 << max. */
-static int
-opt_power(const struct qcow2_plan *pl, const char *name, uint32_t min,
-    uint32_t max, uint32_t *bits)
-{
-	char buf[24];
-	uint64_t n;
-	uint32_t i;
-	int error;
-
-	error = opt(pl, name, buf, sizeof(buf));
-	if (error != 0)
-		return (error == ENOENT ? 0 : error);
-	if (img_opt_size(buf, &n) == 0)
-		for (i = min; i <= max; i++)
-			if (n == UINT64_C(1) << i) {
-				*bits = i;
-				return (0);
-			}
-	return (refuse(pl, "bad value for", name));
-}
-
 static int
 opt_text(const struct qcow2_plan *pl, const char *name, char *buf, size_t size)
 {
@@ -149,11 +127,11 @@ read_format(struct qcow2_plan *pl)
 		error = opt_word(pl, "profile", profile, &n);
 	pl->pl_vmd = n == 0;
 	if (error == 0)
-		error = opt_power(pl, "cluster_size", QCOW2_BITS_MIN,
+		error = img_opt_power(pl->pl_cr, "cluster_size", QCOW2_BITS_MIN,
 		    QCOW2_BITS_MAX, &pl->pl_bits);
 	if (error == 0)
-		error = opt_power(pl, "refcount_bits", 0, QCOW2_ORDER_MAX,
-		    &pl->pl_order);
+		error = img_opt_power(pl->pl_cr, "refcount_bits", 0,
+		    QCOW2_ORDER_MAX, &pl->pl_order);
 	if (error == 0)
 		error = opt_bool(pl, "lazy_refcounts", &pl->pl_lazy);
 	if (error == 0)
@@ -176,7 +154,7 @@ read_rest(struct qcow2_plan *pl)
 		error =
 		    opt_word(pl, "preallocation", prealloc, &pl->pl_prealloc);
 	if (error == 0)
-		error = opt_text(pl, "backing_file", pl->pl_backing,
+		error = img_opt_path(pl->pl_cr, "backing_file", pl->pl_backing,
 		    sizeof(pl->pl_backing));
 	if (error == 0)
 		error = opt_text(pl, "backing_fmt", pl->pl_format,
@@ -235,8 +213,6 @@ static int
 judge_backing(struct qcow2_plan *pl)
 {
 	const struct img_format *fmt;
-	const char *colon = strchr(pl->pl_backing, ':');
-	size_t len = strlen(pl->pl_backing);
 
 	if (pl->pl_backing[0] == '\0')
 		return (pl->pl_format[0] == '\0' ?
@@ -251,15 +227,6 @@ judge_backing(struct qcow2_plan *pl)
 		return (refuse(pl, "unknown backing_fmt", pl->pl_format));
 	memcpy(pl->pl_format, img_format_alias(fmt),
 	    strlen(img_format_alias(fmt)) + 1);
-	/* qemu takes what is before a colon for a protocol. */
-	if (colon != NULL &&
-	    memchr(pl->pl_backing, '/', (size_t)(colon - pl->pl_backing)) ==
-		NULL) {
-		if (len + 2 >= sizeof(pl->pl_backing))
-			return (refuse(pl, "bad value for", "backing_file"));
-		memmove(pl->pl_backing + 2, pl->pl_backing, len + 1);
-		memcpy(pl->pl_backing, "./", 2);
-	}
 	return (0);
 }
 

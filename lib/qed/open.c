@@ -25,6 +25,7 @@ const struct img_format img_qed = {
 	.f_probe = qed_probe,
 	.f_open = qed_header,
 	.f_verify = qed_verify,
+	.f_close = qed_close,
 	.f_map = qed_map,
 	.f_begin = qed_begin,
 	.f_end = qed_end,

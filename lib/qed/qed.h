@@ -31,11 +31,17 @@ struct qed {
 	uint32_t q_backing_len; /* 0: there is none */
 	char q_backing[QED_BACKING_MAX + 1];
 	int q_backing_bad; /* there is one, but not its name */
-	int q_broken;      /* VERIFY found entries that cannot be right */
+	/* VERIFY: */
+	int q_broken;     /* it found entries that cannot be right */
+	uint8_t *q_flags; /* QED_V_* of each L1 entry; NULL: none has any */
 	/* Writing */
 	int q_touched;   /* autoclear bits are cleared */
 	uint64_t q_next; /* what is allocated next, bytes; 0: not known yet */
 };
+
+/* q_flags: what VERIFY found out about the table of an L1 entry. */
+#define QED_V_SKIP 1u /* it is not to be looked into */
+#define QED_V_TOLD 2u /* it overlaps another one, and that was reported */
 
 static inline struct qed *
 qed(const struct img *im)
@@ -112,8 +118,8 @@ int qed_map(struct img *, uint64_t voff, uint64_t len, struct img_extent *);
 struct qed_walker {
 	/*
 	 * L1 entry i.  The table it leads to is walked as far as the file
-	 * goes if *down, which is preset to whether that is possible.  NULL:
-	 * all that can be walked.
+	 * goes if *down, which is preset to whether that is possible and
+	 * VERIFY did not say QED_V_SKIP.  NULL: walk all that can be.
 	 */
 	int (*w_l1)(struct img *, void *arg, uint32_t i,
 	    const struct qed_entry *, int *down);
@@ -125,7 +131,7 @@ struct qed_walker {
 	    const struct qed_entry *);
 };
 int qed_walk(struct img *, const struct qed_walker *, void *arg);
-/* One L2 table by itself: entries of the table under L1 entry i, at off. */
+/* Of one L2 table only: that at off, under L1 entry i. */
 int qed_walk_l2(struct img *, const struct qed_walker *, void *arg, uint32_t i,
     uint64_t off);
 
@@ -187,6 +193,9 @@ int qed_mark(struct img *, struct qed_marks *);
  * nothing in a QED says of a cluster that it is shared.
  */
 int qed_verify(struct img *);
+/* The flags of an L1 entry, QED_V_*. */
+uint8_t qed_flags(const struct img *, uint32_t i);
+void qed_close(struct img *);
 
 /* alloc.c: space, which is always taken at the end of the file. */
 /* n clusters: *off is the first one's offset.  They are not there yet. */

@@ -18,35 +18,42 @@
 
 #include "qed/qed.h"
 
-/* Of an L1 entry */
-#define V_SKIP 1u /* its table is not looked into */
-#define V_TOLD 2u /* an overlap of its table was reported */
-
 struct verify {
 	struct qed_marks ve_mk;
-	uint8_t *ve_l1;    /* V_* of each L1 entry; NULL: none has any */
-	uint64_t ve_nl1;   /* L1 entries */
 	int ve_overlap;    /* tables overlap in this window */
 	int ve_guilty;     /* row 40 was raised in this window */
 	uint64_t ve_flaws; /* of entries, counted in silence */
 };
 
-static uint8_t
-flags(const struct verify *ve, uint32_t i)
+uint8_t
+qed_flags(const struct img *im, uint32_t i)
 {
-	return (ve->ve_l1 == NULL ? 0 : ve->ve_l1[i]);
+	const struct qed *q = qed(im);
+
+	return (q->q_flags == NULL ? 0 : q->q_flags[i]);
 }
 
 static int
-set_flag(struct img *im, struct verify *ve, uint32_t i, uint8_t flag)
+set_flag(struct img *im, uint32_t i, uint8_t flag)
 {
+	struct qed *q = qed(im);
 	int error = 0;
 
-	if (ve->ve_l1 == NULL)
-		error = img_alloc(im, ve->ve_nl1, &ve->ve_l1);
+	if (q->q_flags == NULL)
+		error =
+		    img_alloc(im, UINT64_C(1) << q->q_table_bits, &q->q_flags);
 	if (error == 0)
-		ve->ve_l1[i] |= flag;
+		q->q_flags[i] |= flag;
 	return (error);
+}
+
+void
+qed_close(struct img *im)
+{
+	struct qed *q = qed(im);
+
+	img_free(im, q->q_flags, UINT64_C(1) << q->q_table_bits);
+	q->q_flags = NULL;
 }
 
 /* A row of an entry, with the guest range that it is about. */
@@ -129,10 +136,10 @@ look_at_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	if (row == IMG_ROW_NONE)
 		return (0);
 	ve->ve_overlap = 1;
-	if (flags(ve, i) & V_SKIP)
+	if (qed_flags(im, i) & QED_V_SKIP)
 		return (0);
 	tell_l1(im, row, i, n);
-	return (set_flag(im, ve, i, V_SKIP | V_TOLD));
+	return (set_flag(im, i, QED_V_SKIP | QED_V_TOLD));
 }
 
 /* The same overlaps, of the entry that came first. */
@@ -146,7 +153,7 @@ look_again(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	uint64_t cl;
 
 	(void)down;
-	if (n->n_off == 0 || (flags(ve, i) & V_TOLD))
+	if (n->n_off == 0 || (qed_flags(im, i) & QED_V_TOLD))
 		return (0);
 	cl = qed_table_first(im, n->n_off);
 	for (; cl < qed_table_end(im, n->n_off); cl++) {
@@ -159,7 +166,7 @@ look_again(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	if (row == IMG_ROW_NONE)
 		return (0);
 	tell_l1(im, row, i, n);
-	return (set_flag(im, ve, i, V_TOLD));
+	return (set_flag(im, i, QED_V_TOLD));
 }
 
 static int
@@ -184,19 +191,9 @@ mark_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 {
 	struct verify *ve = arg;
 
-	*down = 0;
-	if (n->n_off != 0 && !(flags(ve, i) & V_SKIP))
+	(void)i;
+	if (*down)
 		(void)claim_table(im, &ve->ve_mk, n->n_off);
-	return (0);
-}
-
-static int
-is_walked(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
-    int *down)
-{
-	(void)im;
-	if (n->n_off != 0)
-		*down = (flags(arg, i) & V_SKIP) == 0;
 	return (0);
 }
 
@@ -235,7 +232,7 @@ static int
 mark_all(struct img *im, struct verify *ve)
 {
 	static const struct qed_walker tables = { mark_table, NULL };
-	static const struct qed_walker data = { is_walked, mark_data };
+	static const struct qed_walker data = { NULL, mark_data };
 	int error;
 
 	qed_marks_start(&ve->ve_mk, im, ve->ve_mk.mk_first);
@@ -268,9 +265,9 @@ judge_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	uint64_t cl, nflaws = 0;
 	int error, hit = 0;
 
-	*down = 0;
-	if (n->n_off == 0 || (flags(ve, i) & V_SKIP))
+	if (!*down)
 		return (0);
+	*down = 0;
 	cl = qed_table_first(im, n->n_off);
 	for (; cl < qed_table_end(im, n->n_off); cl++)
 		hit |= qed_marks_get(&ve->ve_mk, cl) == QED_U_L2_HIT;
@@ -281,7 +278,7 @@ judge_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 		return (error);
 	ve->ve_guilty = 1;
 	tell_l1(im, IMG_QED_L2_DATA, i, n);
-	return (set_flag(im, ve, i, V_SKIP));
+	return (set_flag(im, i, QED_V_SKIP));
 }
 
 /* Of clusters that are used several times: which are that in this table? */
@@ -368,9 +365,9 @@ tell_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	struct verify *ve = arg;
 	int error;
 
-	*down = 0;
-	if (n->n_off == 0 || (flags(ve, i) & V_SKIP))
+	if (!*down)
 		return (0);
+	*down = 0;
 	ve->ve_flaws = 0;
 	error = qed_walk_l2(im, &here, ve, i, n->n_off);
 	if (error == 0)
@@ -400,7 +397,7 @@ verify_data(struct img *im, struct verify *ve)
 
 /* --- all ---------------------------------------------------------------- */
 
-/* All windows, tables of all of them first: data depend on V_SKIP. */
+/* All windows, tables of all of them first: data depend on QED_V_SKIP. */
 static int
 verify_windows(struct img *im, struct verify *ve,
     int (*verify)(struct img *, struct verify *))
@@ -423,13 +420,11 @@ qed_verify(struct img *im)
 	int error;
 
 	memset(&ve, 0, sizeof(ve));
-	ve.ve_nl1 = UINT64_C(1) << qed(im)->q_table_bits;
 	error = qed_marks_init(&ve.ve_mk, im);
 	if (error == 0)
 		error = verify_windows(im, &ve, verify_tables);
 	if (error == 0)
 		error = verify_windows(im, &ve, verify_data);
-	img_free(im, ve.ve_l1, ve.ve_nl1);
 	qed_marks_fini(&ve.ve_mk, im);
 	return (error);
 }

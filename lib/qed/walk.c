@@ -85,7 +85,7 @@ walk_l1(struct img *im, const struct qed_walker *w, void *arg, uint32_t i)
 	if (error != 0 || raw == QED_E_NONE)
 		return (error);
 	qed_judge_l1(im, raw, &n);
-	down = n.n_off != 0;
+	down = n.n_off != 0 && !(qed_flags(im, i) & QED_V_SKIP);
 	if (w->w_l1 != NULL)
 		error = w->w_l1(im, arg, i, &n, &down);
 	if (error == 0 && down && w->w_l2 != NULL)

@@ -127,3 +127,47 @@ img_opt_size(const char *text, uint64_t *n)
 	*n <<= shift;
 	return (0);
 }
+
+int
+img_opt_power(struct img_create *cr, const char *name, uint32_t min,
+    uint32_t max, uint32_t *bits)
+{
+	char buf[24];
+	uint64_t n;
+	uint32_t i;
+	int error;
+
+	error = img_opt_get(cr->cr_opts, name, buf, sizeof(buf));
+	if (error == ENOENT)
+		return (0);
+	if (error == 0 && img_opt_size(buf, &n) == 0)
+		for (i = min; i <= max; i++)
+			if (n == UINT64_C(1) << i) {
+				*bits = i;
+				return (0);
+			}
+	return (img_create_error(cr, EINVAL, "bad value for", name));
+}
+
+int
+img_opt_path(struct img_create *cr, const char *name, char *buf, size_t size)
+{
+	const char *colon;
+	size_t len;
+	int error;
+
+	error = img_opt_get(cr->cr_opts, name, buf, size);
+	if (error != 0)
+		return (error == ENOENT ?
+			0 :
+			img_create_error(cr, EINVAL, "bad value for", name));
+	colon = strchr(buf, ':');
+	len = strlen(buf);
+	if (colon == NULL || memchr(buf, '/', (size_t)(colon - buf)) != NULL)
+		return (0);
+	if (len + 2 >= size)
+		return (img_create_error(cr, EINVAL, "bad value for", name));
+	memmove(buf + 2, buf, len + 1);
+	memcpy(buf, "./", 2);
+	return (0);
+}

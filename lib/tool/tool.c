@@ -7,6 +7,7 @@
 static const struct img_tool *const tools[] = {
 	&img_tool_vhd,
 	&img_tool_qcow2,
+	&img_tool_qed,
 	&img_tool_raw,
 };
 

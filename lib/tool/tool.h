@@ -47,6 +47,7 @@ struct img_tool {
 extern const struct img_tool img_tool_raw;
 extern const struct img_tool img_tool_vhd;
 extern const struct img_tool img_tool_qcow2;
+extern const struct img_tool img_tool_qed;
 
 const struct img_tool *img_tool_of(const struct img_format *);
 
@@ -59,6 +60,18 @@ int img_opt_get(const char *opts, const char *name, char *buf, size_t size);
 int img_opts_known(struct img_create *, const struct img_opt *table);
 /* A number with an optional k, M, G, T or KiB ...; EINVAL for anything else. */
 int img_opt_size(const char *text, uint64_t *n);
+/*
+ * For options of img_create; what is not given leaves the result as it was,
+ * what is wrong sets cr_error.  The log2 of a power of two from 1 << min to
+ * 1 << max:
+ */
+int img_opt_power(struct img_create *, const char *name, uint32_t min,
+    uint32_t max, uint32_t *bits);
+/*
+ * A path that an image will record: "./" goes before one in which qemu would
+ * take what is before a colon for a protocol.
+ */
+int img_opt_path(struct img_create *, const char *name, char *buf, size_t size);
 /* Sets cr_error; returns error. */
 int img_create_error(struct img_create *, int error, const char *what,
     const char *detail);
