@@ -137,7 +137,7 @@ UNIT_SRC = \
 HELP_SRC = \
 	tests/unit/help/mem.c tests/unit/help/env.c tests/unit/help/fake.c \
 	tests/unit/help/mkvhd.c tests/unit/help/mkqcow2.c \
-	tests/unit/help/mkrefs.c \
+	tests/unit/help/mkrefs.c tests/unit/help/mkqed.c \
 	tests/crash/guest.c tests/crash/subject.c tests/crash/replay.c \
 	tests/crash/vhd.c tests/crash/qcow2.c
 
