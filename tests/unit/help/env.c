@@ -75,6 +75,15 @@ mem_has(const struct mem_sink *s, enum img_row row)
 	return (s->s_per_row[row]);
 }
 
+void
+mem_only(const struct mem_sink *s, enum img_row row)
+{
+	if (s->s_n != 1 || mem_has(s, row) != 1)
+		fail_msg("wanted %s-%u alone, got %u rows, first %u",
+		    img_row(row)->r_format, img_row(row)->r_number, s->s_n,
+		    s->s_n == 0 ? 0 : img_row(s->s_found[0].fi_row)->r_number);
+}
+
 enum img_severity
 mem_worst(const struct mem_sink *s)
 {
@@ -132,6 +141,24 @@ mem_open(struct img **imp, struct mem_env *e, struct mem *m,
 	return (mem_open_args(imp, e, m, &a));
 }
 
+struct img *
+mem_open_base(struct mem_env *e, struct mem *m, uint64_t size)
+{
+	struct img *im;
+	uint8_t buf[512];
+	uint64_t off;
+
+	mem_env(e);
+	mem_file(m, 0);
+	for (off = 0; off < size; off += 512) {
+		mem_pattern(buf, 512, off, 7);
+		mem_put(m, off, buf, (size_t)img_min(512, size - off));
+	}
+	assert_int_equal(mem_open(&im, e, m, img_format_find("raw"), 0, NULL),
+	    0);
+	return (im);
+}
+
 int
 mem_close(struct img *im, struct mem_env *e)
 {
@@ -168,4 +195,36 @@ mem_pattern(void *buf, size_t n, uint64_t voff, unsigned version)
 		    (uint8_t)((voff * 131 + (voff >> 8) * 29 + version * 57) %
 			    251 +
 			1);
+}
+
+void
+mem_reads(struct img *im, uint64_t voff, size_t len, unsigned version)
+{
+	uint8_t got[512], want[512];
+	size_t n;
+
+	for (; len > 0; len -= n, voff += n) {
+		n = len < sizeof(got) ? len : sizeof(got);
+		memset(want, 0, sizeof(want));
+		if (version != 0)
+			mem_pattern(want, n, voff, version);
+		assert_int_equal(img_read(im, got, (uint32_t)n, voff), 0);
+		if (memcmp(got, want, n) != 0)
+			fail_msg("bytes at %lu are not of version %u",
+			    (unsigned long)voff, version);
+	}
+}
+
+void
+mem_maps(struct img *im, uint64_t voff, uint64_t len, enum img_etype type,
+    uint64_t off, uint64_t elen)
+{
+	struct img_extent e;
+
+	assert_int_equal(img_map(im, voff, len, &e), 0);
+	assert_int_equal(e.e_voff, voff);
+	if (e.e_type != type || e.e_off != off || e.e_len != elen)
+		fail_msg("at %#lx: type %d, off %#lx, len %#lx",
+		    (unsigned long)voff, e.e_type, (unsigned long)e.e_off,
+		    (unsigned long)e.e_len);
 }

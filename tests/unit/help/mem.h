@@ -122,6 +122,8 @@ struct mem_sink {
 
 void mem_report(void *sink, const struct img_finding *);
 unsigned mem_has(const struct mem_sink *, enum img_row);
+/* That row once and nothing else was raised, or the test fails. */
+void mem_only(const struct mem_sink *, enum img_row);
 /* The worst severity raised; NOTE if nothing was. */
 enum img_severity mem_worst(const struct mem_sink *);
 /* The first finding of a row; fails the test if there is none. */
@@ -133,6 +135,11 @@ int mem_open(struct img **, struct mem_env *, struct mem *,
 /* The same with all of img_args. */
 int mem_open_args(struct img **, struct mem_env *, struct mem *,
     struct img_args *);
+/*
+ * The same of a raw image of that size with pattern 7 in it, for others to
+ * read through to.
+ */
+struct img *mem_open_base(struct mem_env *, struct mem *, uint64_t size);
 int mem_close(struct img *, struct mem_env *);
 int mem_abandon(struct img *, struct mem_env *);
 
@@ -140,5 +147,10 @@ int mem_abandon(struct img *, struct mem_env *);
 uint32_t mem_random(uint64_t *state);
 /* Bytes that say where they were meant for, and by which write. */
 void mem_pattern(void *, size_t, uint64_t voff, unsigned version);
+/* All len bytes at voff read as that pattern; version 0 is zeros. */
+void mem_reads(struct img *, uint64_t voff, size_t len, unsigned version);
+/* What img_map says, in one line. */
+void mem_maps(struct img *, uint64_t voff, uint64_t len, enum img_etype,
+    uint64_t off, uint64_t elen);
 
 #endif /* TESTS_UNIT_HELP_MEM_H */

@@ -42,20 +42,9 @@ fx_init(struct fx *fx, uint64_t size, unsigned bits)
 static inline void
 fx_backing(struct fx *fx, uint64_t size)
 {
-	uint8_t buf[512];
-	uint64_t off;
-
 	fx->fx_k.k_backing = "base";
 	fx->fx_k.k_format = "raw";
-	mem_file(&fx->fx_back, 0);
-	for (off = 0; off < size; off += 512) {
-		mem_pattern(buf, 512, off, 7);
-		mem_put(&fx->fx_back, off, buf,
-		    (size_t)img_min(512, size - off));
-	}
-	assert_int_equal(mem_open(&fx->fx_backim, &fx->fx_backenv, &fx->fx_back,
-			     img_format_find("raw"), 0, NULL),
-	    0);
+	fx->fx_backim = mem_open_base(&fx->fx_backenv, &fx->fx_back, size);
 }
 
 /* a_snapshot may be NULL; slices 0 is the default. */
@@ -134,16 +123,10 @@ fx_sound(struct fx *fx, uint64_t leaks)
 	assert_int_equal(n, leaks);
 }
 
-/* That row, at least once, and none that is not in the list. */
 static inline void
 fx_only(struct fx *fx, enum img_row row)
 {
-	if (fx->fx_sink.s_n != 1 || mem_has(&fx->fx_sink, row) != 1)
-		fail_msg("wanted QCOW2-%u alone, got %u rows, first %u",
-		    img_row(row)->r_number, fx->fx_sink.s_n,
-		    fx->fx_sink.s_n == 0 ?
-			0 :
-			img_row(fx->fx_sink.s_found[0].fi_row)->r_number);
+	mem_only(&fx->fx_sink, row);
 }
 
 static inline uint64_t
@@ -154,25 +137,6 @@ fx_count(struct fx *fx, uint64_t off)
 
 #define FX_OFFSET(entry) ((entry)&UINT64_C(0x00fffffffffffe00))
 
-/* All len bytes at voff read as that pattern; 0 is zeros. */
-static inline void
-fx_reads(struct img *im, uint64_t voff, size_t len, unsigned version)
-{
-	uint8_t got[512], want[512];
-	size_t n;
-
-	for (; len > 0; len -= n, voff += n) {
-		n = len < sizeof(got) ? len : sizeof(got);
-		memset(want, 0, sizeof(want));
-		if (version != 0)
-			mem_pattern(want, n, voff, version);
-		assert_int_equal(img_read(im, got, (uint32_t)n, voff), 0);
-		if (memcmp(got, want, n) != 0)
-			fail_msg("bytes at %lu are not of version %u",
-			    (unsigned long)voff, version);
-	}
-}
-
 /* Write pattern 3. */
 static inline void
 fx_writes(struct fx *fx, uint64_t voff, size_t len)
@@ -182,21 +146,6 @@ fx_writes(struct fx *fx, uint64_t voff, size_t len)
 	assert_true(len <= sizeof(buf));
 	mem_pattern(buf, len, voff, 3);
 	assert_int_equal(img_write(fx->fx_im, buf, (uint32_t)len, voff), 0);
-}
-
-/* What img_map says, in one line: type, offset or -1, length. */
-static inline void
-fx_maps(struct img *im, uint64_t voff, uint64_t len, enum img_etype type,
-    uint64_t off, uint64_t elen)
-{
-	struct img_extent e;
-
-	assert_int_equal(img_map(im, voff, len, &e), 0);
-	assert_int_equal(e.e_voff, voff);
-	if (e.e_type != type || e.e_off != off || e.e_len != elen)
-		fail_msg("at %#lx: type %d, off %#lx, len %#lx",
-		    (unsigned long)voff, e.e_type, (unsigned long)e.e_off,
-		    (unsigned long)e.e_len);
 }
 
 #endif /* TESTS_UNIT_QCOW2_FX_H */

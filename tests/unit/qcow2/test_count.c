@@ -181,13 +181,13 @@ a_table_grows_as_often_as_it_must(void **state)
 	for (off = 0; off < 7u << 20; off += 1u << 20)
 		fx_writes(&fx, off, 1u << 20);
 	for (off = 0; off < 7u << 20; off += 1u << 20)
-		fx_reads(fx.fx_im, off, 1u << 20, 3);
+		mem_reads(fx.fx_im, off, 1u << 20, 3);
 	fx_close(&fx);
 	assert_int_not_equal(mem_get32(&fx.fx_mem, 52), k->k_rt);
 	assert_true(mem_get32(&fx.fx_mem, 56) >= 4);
 	fx_sound(&fx, 0); /* the old ones are given up */
 	fx_use(&fx, IMG_RDWR);
-	fx_reads(fx.fx_im, 0, 7u << 20, 3);
+	mem_reads(fx.fx_im, 0, 7u << 20, 3);
 	fx_close(&fx);
 	assert_int_equal(fx.fx_sink.s_n, 0);
 	fx_done(&fx);
@@ -266,9 +266,9 @@ half_a_write(int fill)
 	    EIO);
 	assert_int_equal(img_flush(fx.fx_im), 0); /* gives it up */
 	fx_writes(&fx, 8 * 4096 + 100, 10);
-	fx_reads(fx.fx_im, 8 * 4096, 100, 0);
-	fx_reads(fx.fx_im, 8 * 4096 + 110, 3986, 0);
-	fx_reads(fx.fx_im, 0, 4096, 7);
+	mem_reads(fx.fx_im, 8 * 4096, 100, 0);
+	mem_reads(fx.fx_im, 8 * 4096 + 110, 3986, 0);
+	mem_reads(fx.fx_im, 0, 4096, 7);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_done(&fx);
@@ -308,7 +308,7 @@ tables_are_held_against_their_refcounts_each_time(void **state)
 		    cases[i].count);
 		assert_int_equal(img_write(fx.fx_im, &b, 1, 2 * 4096), EIO);
 		fx_only(&fx, cases[i].row);
-		fx_reads(fx.fx_im, 4096, 4096, 1);
+		mem_reads(fx.fx_im, 4096, 4096, 1);
 		assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), EIO);
 		fx_done(&fx);
 	}
@@ -333,7 +333,7 @@ a_full_device_says_so_and_goes_on_with_what_is_freed(void **state)
 	assert_int_equal(img_write(fx.fx_im, b, 4096, 0), 0);
 	assert_int_equal(img_write(fx.fx_im, b, 100, 3 * 4096), 0);
 	/* Device space is garbage: all around was written. */
-	fx_reads(fx.fx_im, 3 * 4096 + 100, 3996, 0);
+	mem_reads(fx.fx_im, 3 * 4096 + 100, 3996, 0);
 	assert_int_equal(img_write(fx.fx_im, b, 1, 5 * 4096), ENOSPC);
 	assert_int_equal(img_flush(fx.fx_im), 0); /* not latched */
 	assert_int_equal(img_zero(fx.fx_im, 0, 4096), 0);

@@ -43,16 +43,16 @@ neighbours_are_one_run_to_the_byte(void **state)
 	mkqcow2_set(k, 16, mkqcow2_data(k, 16) | 1, 0);
 	mkqcow2_end(k);
 	fx_use(&fx, 0);
-	fx_maps(fx.fx_im, 0, SIZE, IMG_HOLE, NO, 10 * C);
-	fx_maps(fx.fx_im, 1, 100, IMG_HOLE, NO, 100);
-	fx_maps(fx.fx_im, 10 * C + 5, SIZE - 10 * C - 5, IMG_DATA, off + 5,
+	mem_maps(fx.fx_im, 0, SIZE, IMG_HOLE, NO, 10 * C);
+	mem_maps(fx.fx_im, 1, 100, IMG_HOLE, NO, 100);
+	mem_maps(fx.fx_im, 10 * C + 5, SIZE - 10 * C - 5, IMG_DATA, off + 5,
 	    3 * C - 5);
-	fx_maps(fx.fx_im, 10 * C + 5, C, IMG_DATA, off + 5, C);
-	fx_maps(fx.fx_im, 13 * C, 2 * C, IMG_DATA, off + 4 * C, C);
-	fx_maps(fx.fx_im, 14 * C, 9 * C, IMG_ZERO, NO, 2 * C);
-	fx_maps(fx.fx_im, 16 * C + 7, 9 * C, IMG_ZERO, off + 5 * C + 7, C - 7);
+	mem_maps(fx.fx_im, 10 * C + 5, C, IMG_DATA, off + 5, C);
+	mem_maps(fx.fx_im, 13 * C, 2 * C, IMG_DATA, off + 4 * C, C);
+	mem_maps(fx.fx_im, 14 * C, 9 * C, IMG_ZERO, NO, 2 * C);
+	mem_maps(fx.fx_im, 16 * C + 7, 9 * C, IMG_ZERO, off + 5 * C + 7, C - 7);
 	/* The hole goes on where there is not even a table. */
-	fx_maps(fx.fx_im, 17 * C, SIZE - 17 * C, IMG_HOLE, NO, SIZE - 17 * C);
+	mem_maps(fx.fx_im, 17 * C, SIZE - 17 * C, IMG_HOLE, NO, SIZE - 17 * C);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -71,7 +71,7 @@ a_run_does_not_end_with_its_table(void **state)
 	mkqcow2_data(k, 512);
 	mkqcow2_end(k);
 	fx_use(&fx, 0);
-	fx_maps(fx.fx_im, 511 * C, 3 * C, IMG_DATA, off, 2 * C);
+	mem_maps(fx.fx_im, 511 * C, 3 * C, IMG_DATA, off, 2 * C);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -99,8 +99,8 @@ each_stream_is_an_extent_of_its_own(void **state)
 	assert_int_equal(e.e_off, b & ((UINT64_C(1) << 58) - 1));
 	/* Odd offsets are common, and no zero flags. */
 	assert_int_equal(e.e_off % 512 == 0, 0);
-	fx_reads(fx.fx_im, 3 * C, 2 * C, 1);
-	fx_reads(fx.fx_im, 4 * C - 100, 200, 1);
+	mem_reads(fx.fx_im, 3 * C, 2 * C, 1);
+	mem_reads(fx.fx_im, 4 * C - 100, 200, 1);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -122,10 +122,10 @@ behind_the_end_of_the_file_are_zeros(void **state)
 	fx_only(&fx, IMG_QCOW2_DATA_CUT);
 	assert_int_equal(fx.fx_sink.s_found[0].fi_voff, 5 * C + 1000);
 	assert_int_equal(fx.fx_sink.s_found[0].fi_vlen, C - 1000);
-	fx_maps(fx.fx_im, 5 * C, C, IMG_DATA, off, 1000);
-	fx_maps(fx.fx_im, 5 * C + 1000, C, IMG_ZERO, off + 1000, C - 1000);
-	fx_reads(fx.fx_im, 5 * C, 1000, 1);
-	fx_reads(fx.fx_im, 5 * C + 1000, C - 1000, 0);
+	mem_maps(fx.fx_im, 5 * C, C, IMG_DATA, off, 1000);
+	mem_maps(fx.fx_im, 5 * C + 1000, C, IMG_ZERO, off + 1000, C - 1000);
+	mem_reads(fx.fx_im, 5 * C, 1000, 1);
+	mem_reads(fx.fx_im, 5 * C + 1000, C - 1000, 0);
 	fx_close(&fx);
 	/* One that starts there is bad. */
 	mem_set_len(&fx.fx_mem, off);
@@ -151,14 +151,14 @@ of_a_table_that_is_cut_off_what_is_there_counts(void **state)
 	mem_set_len(&fx.fx_mem, l2 + 100 * 8 + 4);
 	fx_use(&fx, IMG_VERIFY);
 	fx_only(&fx, IMG_QCOW2_L2_RANGE);
-	fx_maps(fx.fx_im, 512 * C, 101 * C, IMG_HOLE, NO, 100 * C);
+	mem_maps(fx.fx_im, 512 * C, 101 * C, IMG_HOLE, NO, 100 * C);
 	bad_at(612 * C, 2 * C, IMG_QCOW2_L2_RANGE, 2 * C);
 	fx_close(&fx);
 	/* A whole one outside the file. */
 	mem_set_len(&fx.fx_mem, l2);
 	fx_use(&fx, 0);
 	bad_at(512 * C, SIZE - 512 * C, IMG_QCOW2_L2_RANGE, SIZE - 512 * C);
-	fx_maps(fx.fx_im, 511 * C, C, IMG_HOLE, NO, C);
+	mem_maps(fx.fx_im, 511 * C, C, IMG_HOLE, NO, C);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -191,7 +191,7 @@ bad_entries_name_their_row(void **state)
 		mkqcow2_set(k, 20, cases[i].entry, 0);
 		fx_use(&fx, 0);
 		bad_at(20 * C + 5, 2 * C, cases[i].row, C - 5);
-		fx_maps(fx.fx_im, 21 * C, C, IMG_HOLE, NO, C);
+		mem_maps(fx.fx_im, 21 * C, C, IMG_HOLE, NO, C);
 		fx_close(&fx);
 		assert_int_equal(fx_try(&fx, IMG_VERIFY), 0);
 		assert_int_equal(mem_has(&fx.fx_sink, cases[i].row), 1);
@@ -236,13 +236,13 @@ bad_l1_entries_are_as_bad_as_all_below_them(void **state)
 		mem_put64(&fx.fx_mem, k->k_l1, cases[i].l1);
 		fx_use(&fx, 0);
 		bad_at(C, SIZE - C, cases[i].row, 511 * C);
-		fx_maps(fx.fx_im, 512 * C, C, IMG_HOLE, NO, C);
+		mem_maps(fx.fx_im, 512 * C, C, IMG_HOLE, NO, C);
 		fx_close(&fx);
 	}
 	/* COPIED alone leads nowhere: a hole. */
 	mem_put64(&fx.fx_mem, k->k_l1, MKQ_COPIED);
 	fx_use(&fx, 0);
-	fx_maps(fx.fx_im, 0, C, IMG_HOLE, NO, C);
+	mem_maps(fx.fx_im, 0, C, IMG_HOLE, NO, C);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -257,7 +257,7 @@ an_l1_table_that_is_too_short_ends_the_disk_in_damage(void **state)
 	mkqcow2_end(k);
 	fx_use(&fx, 0);
 	fx_only(&fx, IMG_QCOW2_L1_SHORT);
-	fx_maps(fx.fx_im, 0, SIZE, IMG_HOLE, NO, 512 * C);
+	mem_maps(fx.fx_im, 0, SIZE, IMG_HOLE, NO, 512 * C);
 	bad_at(512 * C, SIZE - 512 * C, IMG_QCOW2_L1_SHORT, 512 * C);
 	fx_close(&fx);
 	fx_done(&fx);
@@ -279,12 +279,12 @@ subclusters_are_told_apart(void **state)
 	mkqcow2_end(k);
 	fx_use(&fx, IMG_VERIFY);
 	assert_int_equal(fx.fx_sink.s_n, 0);
-	fx_maps(fx.fx_im, 16384 + 100, 16384, IMG_DATA, off + 100, 1948);
-	fx_maps(fx.fx_im, 16384 + 2048, 16384, IMG_ZERO, off + 2048, 2048);
-	fx_maps(fx.fx_im, 16384 + 4096, 16384, IMG_HOLE, off + 4096, 11776);
-	fx_maps(fx.fx_im, 16384 + 15872, 16384, IMG_DATA, off + 15872, 512);
-	fx_maps(fx.fx_im, 32768, 16384, IMG_HOLE, NO, 15872);
-	fx_maps(fx.fx_im, 32768 + 15872, 9000, IMG_ZERO, NO, 512);
+	mem_maps(fx.fx_im, 16384 + 100, 16384, IMG_DATA, off + 100, 1948);
+	mem_maps(fx.fx_im, 16384 + 2048, 16384, IMG_ZERO, off + 2048, 2048);
+	mem_maps(fx.fx_im, 16384 + 4096, 16384, IMG_HOLE, off + 4096, 11776);
+	mem_maps(fx.fx_im, 16384 + 15872, 16384, IMG_DATA, off + 15872, 512);
+	mem_maps(fx.fx_im, 32768, 16384, IMG_HOLE, NO, 15872);
+	mem_maps(fx.fx_im, 32768 + 15872, 9000, IMG_ZERO, NO, 512);
 	fx_close(&fx);
 	/* Never offset 0 plus something, never both. */
 	mkqcow2_set(k, 2, 0, 1);
@@ -316,11 +316,11 @@ a_snapshot_is_a_disk_of_its_own_size(void **state)
 	assert_int_equal(fx_open_as(&fx, IMG_VERIFY, 0, "1"), 0);
 	fx_only(&fx, IMG_QCOW2_SNAP_L1_SHORT);
 	assert_int_equal(img_size(fx.fx_im), 6 * C);
-	fx_maps(fx.fx_im, 5 * C, C, IMG_DATA, off, C);
+	mem_maps(fx.fx_im, 5 * C, C, IMG_DATA, off, C);
 	fx_close(&fx);
 	assert_int_equal(fx_open_as(&fx, 0, 0, "2"), 0);
 	assert_int_equal(img_size(fx.fx_im), 2 * SIZE);
-	fx_maps(fx.fx_im, SIZE, SIZE, IMG_HOLE, NO, SIZE);
+	mem_maps(fx.fx_im, SIZE, SIZE, IMG_HOLE, NO, SIZE);
 	fx_close(&fx);
 	assert_int_equal(fx_open_as(&fx, 0, 0, "small"), 0);
 	fx_close(&fx);
@@ -346,12 +346,12 @@ what_is_in_a_data_file_says_so(void **state)
 	mkqcow2_end(k);
 	mkqcow2_set(k, 6, MKQ_PACKED | 9 * C, 0);
 	fx_use(&fx, 0);
-	fx_maps(fx.fx_im, 0, C, IMG_DATA, 0, C);
+	mem_maps(fx.fx_im, 0, C, IMG_DATA, 0, C);
 	assert_int_equal(img_map(fx.fx_im, 0, C, &e), 0);
 	assert_int_equal(e.e_file, 1);
-	fx_maps(fx.fx_im, 3 * C, C, IMG_DATA, 3 * C, 100);
-	fx_maps(fx.fx_im, 3 * C + 100, C, IMG_ZERO, 3 * C + 100, C);
-	fx_maps(fx.fx_im, 4 * C, C, IMG_ZERO, 4 * C, C);
+	mem_maps(fx.fx_im, 3 * C, C, IMG_DATA, 3 * C, 100);
+	mem_maps(fx.fx_im, 3 * C + 100, C, IMG_ZERO, 3 * C + 100, C);
+	mem_maps(fx.fx_im, 4 * C, C, IMG_ZERO, 4 * C, C);
 	assert_int_equal(img_map(fx.fx_im, 4 * C, C, &e), 0);
 	assert_int_equal(e.e_file, 1);
 	bad_at(5 * C, C, IMG_QCOW2_FILE_OFFSET, C);

@@ -66,8 +66,8 @@ t1_the_zero_flag_is_no_offset(void **state)
 	mkqcow2_end(k);
 	fx_use(&fx, IMG_VERIFY);
 	assert_int_equal(fx.fx_sink.s_n, 0);
-	fx_reads(fx.fx_im, 0, 2 * C, 0);
-	fx_reads(fx.fx_im, 2 * C, C, 7);
+	mem_reads(fx.fx_im, 0, 2 * C, 0);
+	mem_reads(fx.fx_im, 2 * C, C, 7);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -89,7 +89,7 @@ t2_t3_streams_at_odd_offsets_are_streams(void **state)
 	assert_true(odd > 8);
 	fx_use(&fx, IMG_VERIFY);
 	assert_int_equal(fx.fx_sink.s_n, 0);
-	fx_reads(fx.fx_im, 0, 12 * C, 1);
+	mem_reads(fx.fx_im, 0, 12 * C, 1);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -103,8 +103,8 @@ t6_behind_a_shorter_backing_image_are_zeros(void **state)
 	mkqcow2_begin(k);
 	mkqcow2_end(k);
 	fx_use(&fx, 0);
-	fx_reads(fx.fx_im, 0, 3 * C + 512, 7);
-	fx_reads(fx.fx_im, 3 * C + 512, 4 * C, 0);
+	mem_reads(fx.fx_im, 0, 3 * C + 512, 7);
+	mem_reads(fx.fx_im, 3 * C + 512, 4 * C, 0);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -176,9 +176,9 @@ t15_t16_marked_images_are_read_and_left_as_they_are(void **state)
 		fx_use(&fx, 0);
 		first = fx.fx_im;
 		fx_use(&fx, IMG_VERIFY);
-		fx_reads(first, C, C, 1);
+		mem_reads(first, C, C, 1);
 		assert_int_equal(mem_close(first, &fx.fx_env), 0);
-		fx_reads(fx.fx_im, C, C, 1);
+		mem_reads(fx.fx_im, C, C, 1);
 		fx_close(&fx);
 		assert_true(mem_equal(&was, &fx.fx_mem));
 		mem_free(&was);
@@ -226,7 +226,7 @@ t22_an_l1_table_has_8_bytes_an_entry(void **state)
 	    QCOW2_U_L1);
 	assert_int_equal(qcow2_over(qcow2(fx.fx_im), k->k_l1 + 1536, 512),
 	    QCOW2_U_NONE);
-	fx_reads(fx.fx_im, 130 * 32768 - 512, 512, 1);
+	mem_reads(fx.fx_im, 130 * 32768 - 512, 512, 1);
 	fx_writes(&fx, 64 * 32768, 512);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
@@ -279,15 +279,15 @@ t36_offsets_have_64_bits(void **state)
 	mem_put(&fx.fx_mem, host, buf, 512);
 	mem_set_len(&fx.fx_mem, host + (2u << 20));
 	fx_use(&fx, IMG_RDWR);
-	fx_reads(fx.fx_im, voff, 512, 1);
+	mem_reads(fx.fx_im, voff, 512, 1);
 	fx_writes(&fx, voff + 512, 512);
 	fx_writes(&fx, voff - 512, 512);
 	fx_close(&fx);
 	assert_int_equal(fx.fx_mem.m_len, host + (2u << 20)); /* not cut */
 	fx_use(&fx, IMG_VERIFY);
 	assert_int_equal(fx.fx_sink.s_n, 0);
-	fx_reads(fx.fx_im, voff + 512, 512, 3);
-	fx_reads(fx.fx_im, voff - 512, 512, 3);
+	mem_reads(fx.fx_im, voff + 512, 512, 3);
+	mem_reads(fx.fx_im, voff - 512, 512, 3);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -330,8 +330,8 @@ t44_zeros_up_to_the_very_end_are_no_error(void **state)
 			mkqcow2_set(k, last, mkqcow2_data(k, last) | 1, 0);
 		mkqcow2_end(k);
 		fx_use(&fx, 0);
-		fx_reads(fx.fx_im, last * C, C - 512, 0);
-		fx_reads(fx.fx_im, SIZE - 513, 1, 0);
+		mem_reads(fx.fx_im, last * C, C - 512, 0);
+		mem_reads(fx.fx_im, SIZE - 513, 1, 0);
 		assert_int_equal(img_read(fx.fx_im, &how, 1, SIZE - 512),
 		    EINVAL);
 		fx_close(&fx);
@@ -351,12 +351,12 @@ t47_no_entry_leads_behind_the_end_of_the_file(void **state)
 	mkqcow2_end(k);
 	fx_use(&fx, IMG_RDWR);
 	assert_int_equal(img_zero(fx.fx_im, 5 * C, 3 * C), 0);
-	fx_reads(fx.fx_im, 5 * C, 3 * C, 0);
+	mem_reads(fx.fx_im, 5 * C, 3 * C, 0);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_use(&fx, IMG_VERIFY);
 	assert_int_equal(fx.fx_sink.s_n, 0);
-	fx_reads(fx.fx_im, 5 * C, 3 * C, 0);
+	mem_reads(fx.fx_im, 5 * C, 3 * C, 0);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -374,7 +374,7 @@ t49_a_file_may_be_much_longer_than_its_disk(void **state)
 	mkqcow2_end(k);
 	fx_use(&fx, IMG_RDWR);
 	assert_int_equal(fx.fx_sink.s_n, 0);
-	fx_reads(fx.fx_im, 0, C, 1);
+	mem_reads(fx.fx_im, 0, C, 1);
 	fx_writes(&fx, C, C);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
@@ -403,8 +403,8 @@ t51_zeroing_does_not_take_the_space_of_a_claim(void **state)
 	mem_pattern(buf, C, C, 3);
 	mem_put(&fx.fx_mem, c.c_ext.e_off, buf, C);
 	assert_int_equal(img_end(fx.fx_im, &c, 1), 0);
-	fx_reads(fx.fx_im, C, C, 3);
-	fx_reads(fx.fx_im, 9 * C, C, 3);
+	mem_reads(fx.fx_im, C, C, 3);
+	mem_reads(fx.fx_im, 9 * C, C, 3);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_done(&fx);

@@ -26,19 +26,19 @@ write_part(uint64_t g)
 {
 	fx_use(&fx, IMG_RDWR);
 	fx_writes(&fx, g * C + 1000, 100);
-	fx_reads(fx.fx_im, g * C + 1000, 100, 3);
+	mem_reads(fx.fx_im, g * C + 1000, 100, 3);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_use(&fx, 0);
-	fx_reads(fx.fx_im, g * C + 1000, 100, 3);
+	mem_reads(fx.fx_im, g * C + 1000, 100, 3);
 }
 
 /* What is around those bytes, to the edges of the cluster. */
 static void
 around(uint64_t g, unsigned version)
 {
-	fx_reads(fx.fx_im, g * C, 1000, version);
-	fx_reads(fx.fx_im, g * C + 1100, C - 1100, version);
+	mem_reads(fx.fx_im, g * C, 1000, version);
+	mem_reads(fx.fx_im, g * C + 1100, C - 1100, version);
 	fx_close(&fx);
 }
 
@@ -92,7 +92,7 @@ what_a_snapshot_has_is_copied(void **state)
 	assert_int_equal(mkqcow2_entry(k, 2), neighbour);
 	assert_int_equal(fx_count(&fx, neighbour), 2);
 	assert_int_equal(fx_open_as(&fx, 0, 0, "1"), 0);
-	fx_reads(fx.fx_im, C, C, 1);
+	mem_reads(fx.fx_im, C, C, 1);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -147,7 +147,7 @@ preallocated_zeros_of_a_snapshot_are_left_to_it(void **state)
 	around(1, 0);
 	assert_int_equal(fx_count(&fx, off), 1);
 	assert_int_equal(fx_open_as(&fx, 0, 0, "1"), 0);
-	fx_reads(fx.fx_im, C, C, 0);
+	mem_reads(fx.fx_im, C, C, 0);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -161,9 +161,9 @@ a_hole_is_filled_from_behind_as_far_as_that_goes(void **state)
 	mkqcow2_begin(k);
 	mkqcow2_end(k);
 	write_part(1);
-	fx_reads(fx.fx_im, C, 1000, 7);
-	fx_reads(fx.fx_im, C + 1100, 900, 7);
-	fx_reads(fx.fx_im, C + 2000, C - 2000, 0);
+	mem_reads(fx.fx_im, C, 1000, 7);
+	mem_reads(fx.fx_im, C + 1100, 900, 7);
+	mem_reads(fx.fx_im, C + 2000, C - 2000, 0);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -252,16 +252,16 @@ a_claim_is_not_seen_before_its_end(void **state)
 	/* By the caller's own means; the library does not see it. */
 	mem_pattern(buf, C, C, 3);
 	mem_put(&fx.fx_mem, b.c_ext.e_off, buf, C);
-	fx_reads(fx.fx_im, 0, 2 * C, 0);
+	mem_reads(fx.fx_im, 0, 2 * C, 0);
 	assert_int_equal(img_flush(fx.fx_im), 0);
 	assert_int_equal(img_end(fx.fx_im, &b, 1), 0);
-	fx_reads(fx.fx_im, C, C, 3);
-	fx_reads(fx.fx_im, 0, C, 0);
+	mem_reads(fx.fx_im, C, C, 3);
+	mem_reads(fx.fx_im, 0, C, 0);
 	assert_int_equal(img_end(fx.fx_im, &a, 0), 0);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_use(&fx, IMG_VERIFY);
-	fx_reads(fx.fx_im, C, C, 3);
+	mem_reads(fx.fx_im, C, C, 3);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -286,7 +286,7 @@ what_callers_moved_is_not_cut_off(void **state)
 	assert_int_equal(img_end(fx.fx_im, &a, 1), 0);
 	assert_int_equal(img_flush(fx.fx_im), 0);
 	assert_int_equal(img_end(fx.fx_im, &b, 1), 0);
-	fx_reads(fx.fx_im, 0, 2 * C, 3);
+	mem_reads(fx.fx_im, 0, 2 * C, 3);
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_done(&fx);
@@ -308,18 +308,18 @@ subclusters_are_filled_to_their_own_edges(void **state)
 	fx_writes(&fx, 600, 100);              /* no cluster: sub 1 */
 	fx_writes(&fx, 16384 + 7 * 512, 1024); /* hole and zeros: 7 and 8 */
 	fx_writes(&fx, 16384 + 9 * 512 + 1, 1);
-	fx_reads(fx.fx_im, 0, 600, 7);
-	fx_reads(fx.fx_im, 600, 100, 3);
-	fx_reads(fx.fx_im, 700, 16384 - 700, 7);
-	fx_reads(fx.fx_im, 16384, 512, 1);
-	fx_reads(fx.fx_im, 16384 + 512, 6 * 512, 7);
-	fx_reads(fx.fx_im, 16384 + 7 * 512, 1024, 3);
-	fx_reads(fx.fx_im, 16384 + 9 * 512 + 2, 510, 0);
-	fx_reads(fx.fx_im, 16384 + 10 * 512, 6 * 512, 0);
-	fx_reads(fx.fx_im, 16384 + 16 * 512, 16 * 512, 7);
-	fx_reads(fx.fx_im, 32768, 5000, 1);
-	fx_reads(fx.fx_im, 32768 + 5000, 100, 3);
-	fx_reads(fx.fx_im, 32768 + 5100, 16384 - 5100, 1);
+	mem_reads(fx.fx_im, 0, 600, 7);
+	mem_reads(fx.fx_im, 600, 100, 3);
+	mem_reads(fx.fx_im, 700, 16384 - 700, 7);
+	mem_reads(fx.fx_im, 16384, 512, 1);
+	mem_reads(fx.fx_im, 16384 + 512, 6 * 512, 7);
+	mem_reads(fx.fx_im, 16384 + 7 * 512, 1024, 3);
+	mem_reads(fx.fx_im, 16384 + 9 * 512 + 2, 510, 0);
+	mem_reads(fx.fx_im, 16384 + 10 * 512, 6 * 512, 0);
+	mem_reads(fx.fx_im, 16384 + 16 * 512, 16 * 512, 7);
+	mem_reads(fx.fx_im, 32768, 5000, 1);
+	mem_reads(fx.fx_im, 32768 + 5000, 100, 3);
+	mem_reads(fx.fx_im, 32768 + 5100, 16384 - 5100, 1);
 	fx_close(&fx);
 	assert_int_equal(mkqcow2_subs(k, 2), UINT32_MAX);
 	assert_int_equal(mkqcow2_subs(k, 0), 2);
@@ -362,7 +362,7 @@ refused(uint64_t off, uint64_t count, enum img_row row)
 	/* Nothing is written any more. */
 	assert_int_equal(img_write(fx.fx_im, &b, 1, 9 * C), EIO);
 	assert_int_equal(img_flush(fx.fx_im), EIO);
-	fx_reads(fx.fx_im, C, C, 1);
+	mem_reads(fx.fx_im, C, C, 1);
 	assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), EIO);
 }
 
@@ -383,7 +383,7 @@ copied_is_held_against_the_refcount_each_time(void **state)
 	mkqcow2_end(k);
 	for (i = 0; i < LENGTH_OF(cases); i++) {
 		assert_int_equal(fx_open_as(&fx, IMG_RDWR, 1, NULL), 0);
-		fx_reads(fx.fx_im, C, C, 1);
+		mem_reads(fx.fx_im, C, C, 1);
 		refused(FX_OFFSET(mkqcow2_entry(k, 1)), cases[i].count,
 		    cases[i].row);
 		mkqcow2_recount(k);
@@ -449,7 +449,7 @@ autoclear_bits_that_nobody_keeps_go_before_the_first_change(void **state)
 	mkqcow2_data(k, 1);
 	mkqcow2_end(k);
 	fx_use(&fx, 0); /* reading alone changes nothing */
-	fx_reads(fx.fx_im, 0, C, 0);
+	mem_reads(fx.fx_im, 0, C, 0);
 	fx_close(&fx);
 	fx_use(&fx, IMG_RDWR);
 	fx_close(&fx);

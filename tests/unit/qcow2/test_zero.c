@@ -41,7 +41,7 @@ zero_all(struct fx *fx, uint32_t flags)
 	for (i = 0; i < NCASES; i++)
 		assert_int_equal(img_zero(fx->fx_im, i * C, C), 0);
 	for (i = 0; i < NCASES; i++)
-		fx_reads(fx->fx_im, i * C, C, 0);
+		mem_reads(fx->fx_im, i * C, C, 0);
 	fx_close(fx);
 	fx_sound(fx, 0);
 }
@@ -165,8 +165,8 @@ what_is_shared_with_a_snapshot_stays_there(void **state)
 	assert_int_equal(fx_count(&fx, data), 1);
 	assert_int_equal(fx_count(&fx, l2), 1);
 	assert_int_equal(fx_open_as(&fx, 0, 0, "s"), 0);
-	fx_reads(fx.fx_im, DATA * C, C, 1);
-	fx_reads(fx.fx_im, PACKED * C, C, 1);
+	mem_reads(fx.fx_im, DATA * C, C, 1);
+	mem_reads(fx.fx_im, PACKED * C, C, 1);
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -187,13 +187,13 @@ part_of_a_cluster_is_written_and_the_rest_stays(void **state)
 	assert_int_equal(img_zero(fx.fx_im, NONE * C + 100, 1000), 0);
 	assert_int_equal(img_zero(fx.fx_im, DATA * C + 512, C - 512), 0);
 	assert_int_equal(img_zero(fx.fx_im, PACKED * C, 7), 0);
-	fx_reads(fx.fx_im, 0, 100, 7);
-	fx_reads(fx.fx_im, 100, 1000, 0);
-	fx_reads(fx.fx_im, 1100, C - 1100, 7);
-	fx_reads(fx.fx_im, DATA * C, 512, 1);
-	fx_reads(fx.fx_im, DATA * C + 512, C - 512, 0);
-	fx_reads(fx.fx_im, PACKED * C, 7, 0);
-	fx_reads(fx.fx_im, PACKED * C + 7, C - 7, 1);
+	mem_reads(fx.fx_im, 0, 100, 7);
+	mem_reads(fx.fx_im, 100, 1000, 0);
+	mem_reads(fx.fx_im, 1100, C - 1100, 7);
+	mem_reads(fx.fx_im, DATA * C, 512, 1);
+	mem_reads(fx.fx_im, DATA * C + 512, C - 512, 0);
+	mem_reads(fx.fx_im, PACKED * C, 7, 0);
+	mem_reads(fx.fx_im, PACKED * C + 7, C - 7, 1);
 	fx_close(&fx);
 	assert_int_equal(mkqcow2_entry(k, DATA), data);
 	fx_sound(&fx, 0);
@@ -258,14 +258,14 @@ subclusters_have_a_bit_each(void **state)
 	/* Subclusters 8 to 15, a part of 16, and one of 7. */
 	assert_int_equal(img_zero(fx.fx_im, 8 * 512, 8 * 512 + 100), 0);
 	assert_int_equal(img_zero(fx.fx_im, 8 * 512 - 100, 100), 0);
-	fx_reads(fx.fx_im, 8 * 512 - 612, 512, 1);
-	fx_reads(fx.fx_im, 8 * 512 - 100, 8 * 512 + 200, 0);
-	fx_reads(fx.fx_im, 16 * 512 + 100, 512, 1);
+	mem_reads(fx.fx_im, 8 * 512 - 612, 512, 1);
+	mem_reads(fx.fx_im, 8 * 512 - 100, 8 * 512 + 200, 0);
+	mem_reads(fx.fx_im, 16 * 512 + 100, 512, 1);
 	assert_int_equal(img_zero(fx.fx_im, 16384, 16384), 0);
 	assert_int_equal(img_zero(fx.fx_im, 2 * 16384 + 512, 1024), 0);
-	fx_reads(fx.fx_im, 2 * 16384, 512, 7);
-	fx_reads(fx.fx_im, 2 * 16384 + 512, 1024, 0);
-	fx_reads(fx.fx_im, 2 * 16384 + 1536, 512, 7);
+	mem_reads(fx.fx_im, 2 * 16384, 512, 7);
+	mem_reads(fx.fx_im, 2 * 16384 + 512, 1024, 0);
+	mem_reads(fx.fx_im, 2 * 16384 + 1536, 512, 7);
 	assert_int_equal(img_zero(fx.fx_im, 3 * 16384, 16384), 0);
 	fx_close(&fx);
 	assert_int_equal(mkqcow2_entry(k, 0), e);
@@ -295,9 +295,9 @@ data_file(struct fx *fx, uint64_t autoclear)
 	mkqcow2_set(k, 1, C | MKQ_COPIED, 0);
 	mkqcow2_end(k);
 	fx_use(fx, IMG_RDWR);
-	fx_reads(fx->fx_im, C, C, 1);
+	mem_reads(fx->fx_im, C, C, 1);
 	assert_int_equal(img_zero(fx->fx_im, C, C), 0);
-	fx_reads(fx->fx_im, C, C, 0);
+	mem_reads(fx->fx_im, C, C, 0);
 	fx_close(fx);
 }
 
