@@ -131,7 +131,8 @@ UNIT_SRC = \
 	tests/unit/tool/test_opts.c tests/unit/tool/test_copy_pack.c \
 	tests/unit/tool/test_copy_end.c tests/unit/tool/test_copy_ahead.c \
 	tests/unit/qcow2/test_create.c tests/unit/qcow2/test_info.c \
-	tests/unit/qcow2/test_pack.c
+	tests/unit/qcow2/test_pack.c \
+	tests/unit/qed/test_header.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \

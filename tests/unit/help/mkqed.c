@@ -88,13 +88,14 @@ mkqed_take(struct mkqed *k, uint64_t n)
 {
 	static const uint8_t zeros[512];
 	struct mem *m = k->k_mem;
-	uint64_t off = k->k_next;
+	uint64_t off = k->k_next, at;
 
 	k->k_next += n * k->k_cluster;
-	if (m->m_fill == 0 && m->m_len < k->k_next)
+	if (m->m_len < k->k_next)
 		mem_set_len(m, k->k_next);
-	while (m->m_len < k->k_next)
-		mem_put(m, m->m_len, zeros, sizeof(zeros));
+	/* New space of a file is zeros, that of a device is not. */
+	for (at = off; m->m_fill != 0 && at < k->k_next; at += sizeof(zeros))
+		mem_put(m, at, zeros, sizeof(zeros));
 	return (off);
 }
 
