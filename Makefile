@@ -79,7 +79,8 @@ TOOL_SRC = \
 	lib/qcow2/repair_table.c lib/qcow2/repair_copy.c \
 	lib/qcow2/repair_snap.c \
 	lib/qed/check.c lib/qed/leak.c lib/qed/create.c lib/qed/info.c \
-	lib/tool/tool.c lib/tool/view.c lib/tool/opts.c lib/tool/copy.c \
+	lib/tool/tool.c lib/tool/tell.c lib/tool/view.c lib/tool/opts.c \
+	lib/tool/copy.c \
 	lib/tool/copy_pack.c lib/tool/copy_ahead.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \

@@ -8,7 +8,7 @@
 #define NSEC UINT64_C(1000000000)
 
 static int
-tell_name(struct img *im, struct qcow2_teller *t, const char *key, char *room,
+tell_name(struct img *im, struct img_teller *t, const char *key, char *room,
     uint64_t off, uint32_t len)
 {
 	int error;
@@ -17,34 +17,34 @@ tell_name(struct img *im, struct qcow2_teller *t, const char *key, char *room,
 	if (error != 0)
 		return (error);
 	room[len] = '\0';
-	qcow2_tell_text(t, key, room);
+	img_tell_text(t, key, room);
 	return (0);
 }
 
 static int
-tell_snapshot(struct img *im, struct qcow2_teller *t,
-    const struct qcow2_snap *s, char *room)
+tell_snapshot(struct img *im, struct img_teller *t, const struct qcow2_snap *s,
+    char *room)
 {
 	int error;
 
-	qcow2_tell(t, NULL, IMG_K_BEGIN, 0, NULL);
+	img_tell(t, NULL, IMG_K_BEGIN, 0, NULL);
 	error = tell_name(im, t, "id", room, s->s_id_off, s->s_id_len);
 	if (error == 0)
 		error = tell_name(im, t, "name", room, s->s_name_off,
 		    s->s_name_len);
-	qcow2_tell_num(t, "vm-state-size", s->s_vm_size);
-	qcow2_tell_num(t, "date-sec", s->s_sec);
-	qcow2_tell_num(t, "date-nsec", s->s_nsec);
-	qcow2_tell_num(t, "vm-clock-sec", s->s_clock / NSEC);
-	qcow2_tell_num(t, "vm-clock-nsec", s->s_clock % NSEC);
+	img_tell_num(t, "vm-state-size", s->s_vm_size);
+	img_tell_num(t, "date-sec", s->s_sec);
+	img_tell_num(t, "date-nsec", s->s_nsec);
+	img_tell_num(t, "vm-clock-sec", s->s_clock / NSEC);
+	img_tell_num(t, "vm-clock-nsec", s->s_clock % NSEC);
 	if (s->s_icount != UINT64_MAX)
-		qcow2_tell_num(t, "icount", s->s_icount);
-	qcow2_tell(t, NULL, IMG_K_END, 0, NULL);
+		img_tell_num(t, "icount", s->s_icount);
+	img_tell(t, NULL, IMG_K_END, 0, NULL);
 	return (error);
 }
 
 int
-qcow2_tell_snapshots(struct img *im, struct qcow2_teller *t)
+qcow2_tell_snapshots(struct img *im, struct img_teller *t)
 {
 	struct qcow2_snap s;
 	char *room;
@@ -57,18 +57,18 @@ qcow2_tell_snapshots(struct img *im, struct qcow2_teller *t)
 		return (error);
 	memset(&s, 0, sizeof(s));
 	s.s_next = qcow2(im)->q_snap_off;
-	qcow2_tell(t, "snapshots", IMG_K_LIST, 0, NULL);
+	img_tell(t, "snapshots", IMG_K_LIST, 0, NULL);
 	while (t->t_error == 0 && (error = qcow2_snap_next(im, &s)) == 0 &&
 	    (error = tell_snapshot(im, t, &s, room)) == 0)
 		continue;
-	qcow2_tell(t, "snapshots", IMG_K_ENDLIST, 0, NULL);
+	img_tell(t, "snapshots", IMG_K_ENDLIST, 0, NULL);
 	img_free(im, room, NAME_ROOM);
 	return (error == ENOENT || error == EFTYPE ? 0 : error);
 }
 
 /* The entry at off, which moves to the next one; EFTYPE where there is none. */
 static int
-tell_bitmap(struct img *im, struct qcow2_teller *t, uint64_t *off, uint64_t end,
+tell_bitmap(struct img *im, struct img_teller *t, uint64_t *off, uint64_t end,
     char *room)
 {
 	uint8_t b[QCOW2_D_LEN];
@@ -86,22 +86,22 @@ tell_bitmap(struct img *im, struct qcow2_teller *t, uint64_t *off, uint64_t end,
 	if (b[QCOW2_D_GRANULARITY] > 63 ||
 	    !img_inside(*off + sizeof(b), (uint64_t)extra + name, end))
 		return (EFTYPE);
-	qcow2_tell(t, NULL, IMG_K_BEGIN, 0, NULL);
-	qcow2_tell(t, "flags", IMG_K_LIST, 0, NULL);
+	img_tell(t, NULL, IMG_K_BEGIN, 0, NULL);
+	img_tell(t, "flags", IMG_K_LIST, 0, NULL);
 	if (flags & QCOW2_D_IN_USE)
-		qcow2_tell_text(t, NULL, "in-use");
+		img_tell_text(t, NULL, "in-use");
 	if (flags & QCOW2_D_AUTO)
-		qcow2_tell_text(t, NULL, "auto");
-	qcow2_tell(t, "flags", IMG_K_ENDLIST, 0, NULL);
+		img_tell_text(t, NULL, "auto");
+	img_tell(t, "flags", IMG_K_ENDLIST, 0, NULL);
 	error = tell_name(im, t, "name", room, *off + sizeof(b) + extra, name);
-	qcow2_tell_num(t, "granularity", UINT64_C(1) << b[QCOW2_D_GRANULARITY]);
-	qcow2_tell(t, NULL, IMG_K_END, 0, NULL);
+	img_tell_num(t, "granularity", UINT64_C(1) << b[QCOW2_D_GRANULARITY]);
+	img_tell(t, NULL, IMG_K_END, 0, NULL);
 	*off += img_roundup(sizeof(b) + (uint64_t)extra + name, 8);
 	return (error);
 }
 
 int
-qcow2_tell_bitmaps(struct img *im, struct qcow2_teller *t)
+qcow2_tell_bitmaps(struct img *im, struct img_teller *t)
 {
 	struct qcow2 *q = qcow2(im);
 	uint64_t off = q->q_bitmap_off, end;
@@ -117,10 +117,10 @@ qcow2_tell_bitmaps(struct img *im, struct qcow2_teller *t)
 	error = img_alloc(im, NAME_ROOM, &room);
 	if (error != 0)
 		return (error);
-	qcow2_tell(t, "bitmaps", IMG_K_LIST, 0, NULL);
+	img_tell(t, "bitmaps", IMG_K_LIST, 0, NULL);
 	for (i = 0; error == 0 && t->t_error == 0 && i < q->q_nbitmaps; i++)
 		error = tell_bitmap(im, t, &off, end, room);
-	qcow2_tell(t, "bitmaps", IMG_K_ENDLIST, 0, NULL);
+	img_tell(t, "bitmaps", IMG_K_ENDLIST, 0, NULL);
 	img_free(im, room, NAME_ROOM);
 	return (error == EFTYPE ? 0 : error);
 }

@@ -25,24 +25,24 @@
 #define ACTIVE 0x00ac71f3u
 
 static void
-tell_slot(struct qcow2_teller *t, const uint8_t *s)
+tell_slot(struct img_teller *t, const uint8_t *s)
 {
 	int active = img_be32(s) == ACTIVE;
 
-	qcow2_tell(t, NULL, IMG_K_BEGIN, 0, NULL);
-	qcow2_tell_bool(t, "active", active);
+	img_tell(t, NULL, IMG_K_BEGIN, 0, NULL);
+	img_tell_bool(t, "active", active);
 	if (active)
-		qcow2_tell_num(t, "iters", img_be32(s + SLOT_ITERATIONS));
-	qcow2_tell_num(t, "key-offset",
+		img_tell_num(t, "iters", img_be32(s + SLOT_ITERATIONS));
+	img_tell_num(t, "key-offset",
 	    (uint64_t)img_be32(s + SLOT_OFF) * IMG_SECTOR);
 	if (active)
-		qcow2_tell_num(t, "stripes", img_be32(s + SLOT_STRIPES));
-	qcow2_tell(t, NULL, IMG_K_END, 0, NULL);
+		img_tell_num(t, "stripes", img_be32(s + SLOT_STRIPES));
+	img_tell(t, NULL, IMG_K_END, 0, NULL);
 }
 
 /* "xts-plain64", "cbc-essiv:sha256": the mode, and how sectors are told. */
 static void
-tell_cipher(struct qcow2_teller *t, const uint8_t *h)
+tell_cipher(struct img_teller *t, const uint8_t *h)
 {
 	char mode[NAME + 1] = "", name[NAME + 1] = "", alg[2 * NAME], *iv, *of;
 	uint32_t bits = img_be32(h + KEY_BYTES);
@@ -59,33 +59,32 @@ tell_cipher(struct qcow2_teller *t, const uint8_t *h)
 	bits = strcmp(mode, "xts") == 0 ? bits / 2 : bits;
 	(void)snprintf(alg, sizeof(alg), "%s-%llu", name,
 	    (unsigned long long)bits * 8);
-	qcow2_tell_text(t, "cipher-alg", alg);
-	qcow2_tell_text(t, "cipher-mode", mode);
+	img_tell_text(t, "cipher-alg", alg);
+	img_tell_text(t, "cipher-mode", mode);
 	if (iv != NULL)
-		qcow2_tell_text(t, "ivgen-alg", iv);
+		img_tell_text(t, "ivgen-alg", iv);
 	if (of != NULL)
-		qcow2_tell_text(t, "ivgen-hash-alg", of);
+		img_tell_text(t, "ivgen-hash-alg", of);
 }
 
 static void
-tell_field(struct qcow2_teller *t, const char *key, const uint8_t *p,
-    size_t len)
+tell_field(struct img_teller *t, const char *key, const uint8_t *p, size_t len)
 {
 	char s[UUID_LEN + 1];
 
 	memcpy(s, p, len);
 	s[len] = '\0';
-	qcow2_tell_text(t, key, s);
+	img_tell_text(t, key, s);
 }
 
 int
-qcow2_tell_luks(struct img *im, struct qcow2_teller *t)
+qcow2_tell_luks(struct img *im, struct img_teller *t)
 {
 	struct qcow2 *q = qcow2(im);
 	uint8_t h[QCOW2_LUKS_LEN];
 	int error, i;
 
-	qcow2_tell_text(t, "format", "luks");
+	img_tell_text(t, "format", "luks");
 	if (q->q_luks_len < sizeof(h))
 		return (0);
 	error = img_io_read(im, 0, h, sizeof(h), q->q_luks_off);
@@ -94,12 +93,12 @@ qcow2_tell_luks(struct img *im, struct qcow2_teller *t)
 	tell_cipher(t, h);
 	tell_field(t, "hash-alg", h + HASH, NAME);
 	tell_field(t, "uuid", h + UUID, UUID_LEN);
-	qcow2_tell_num(t, "payload-offset",
+	img_tell_num(t, "payload-offset",
 	    (uint64_t)img_be32(h + PAYLOAD) * IMG_SECTOR);
-	qcow2_tell_num(t, "master-key-iters", img_be32(h + ITERATIONS));
-	qcow2_tell(t, "slots", IMG_K_LIST, 0, NULL);
+	img_tell_num(t, "master-key-iters", img_be32(h + ITERATIONS));
+	img_tell(t, "slots", IMG_K_LIST, 0, NULL);
 	for (i = 0; i < NSLOTS; i++)
 		tell_slot(t, h + SLOT + i * SLOT_LEN);
-	qcow2_tell(t, "slots", IMG_K_ENDLIST, 0, NULL);
+	img_tell(t, "slots", IMG_K_ENDLIST, 0, NULL);
 	return (0);
 }

@@ -77,6 +77,23 @@ int img_create_error(struct img_create *, int error, const char *what,
     const char *detail);
 
 /*
+ * tell.c: for t_info.  What comes first has t_top set, as img_item says.
+ */
+struct img_teller {
+	img_info_fn *t_fn;
+	void *t_arg;
+	int t_top;   /* of the items that follow */
+	int t_error; /* after one nothing more is told */
+};
+
+void img_tell(struct img_teller *, const char *key, enum img_kind, uint64_t num,
+    const char *str);
+void img_tell_text(struct img_teller *, const char *key, const char *);
+void img_tell_num(struct img_teller *, const char *key, uint64_t);
+void img_tell_hex(struct img_teller *, const char *key, uint64_t);
+void img_tell_bool(struct img_teller *, const char *key, int);
+
+/*
  * view.c: for the img_fileops of a view, which shows a file as a repair would
  * leave it: EROFS, and nothing to wait for.
  */
