@@ -9,10 +9,11 @@
 
 const struct img_opt qed_opts[] = {
 	{ "cluster_size",
-	    "bytes of a cluster, a power of two from 4k to 64M (default 64k)" },
+	    "bytes of a cluster, a power of two from 4k to 64M (default 64k); "
+	    "qemu opens all up to 1M" },
 	{ "table_size",
-	    "clusters of a table: 1, 2, 4, 8 or 16 (default 4); no reader but "
-	    "this one opens 1" },
+	    "clusters of a table: 1, 2, 4, 8 or 16 (default 4); qemu does not "
+	    "open 1" },
 	{ "backing_file", "what the image reads where it has nothing" },
 	{ "backing_fmt", "format of the backing file; only raw is recorded" },
 	{ NULL, NULL },
