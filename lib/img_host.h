@@ -38,7 +38,8 @@ int img_host_close(struct img_file *); /* frees; close(2)'s error */
  * writing).  A file that is in the chain already, by whatever name, and a
  * chain of more than IMG_CHAIN_MAX images are refused (ELOOP).  A recorded
  * format is obeyed.  Where none is recorded it is found out, but the result
- * may not reference anything itself.  Where the format of the top image was
+ * may not reference anything itself, unless it is of the format that the
+ * caller expects (a QED can record nothing but that a file is raw).  Where the format of the top image was
  * found out too, names that lead out of its folder are refused: absolute
  * ones, those with "..", and symbolic links (EPERM).
  */
@@ -57,6 +58,8 @@ struct img_chain_args {
 	const char *ca_backing;
 	const struct img_format *ca_backing_format; /* NULL: as recorded */
 	const char *ca_data_file;
+	/* What is found out to be of this format may reference files. */
+	const struct img_format *ca_expected;
 	/*
 	 * Out, with an error: the file that it is about (which lives as long
 	 * as path and these strings, or in ca_blamed), and a few words where
@@ -67,7 +70,8 @@ struct img_chain_args {
 	char ca_why[256];
 	/*
 	 * Out, with EPERM: the caller may permit what was refused by stating
-	 * this format of the image at this depth; else NULL.
+	 * this format of the image at this depth, and where that is not 0 by
+	 * expecting it; else NULL.
 	 */
 	const struct img_format *ca_state;
 	unsigned ca_state_depth;

@@ -29,6 +29,7 @@ static const struct opt options[] = { OPT_ROW_FORMAT, OPT_ROW_OUTPUT,
 	{ 'r', "repair", "safe|all", "repair; \"all\" may change the disk" },
 	{ OPT_DRYRUN, "dry-run", NULL, "with -r: say what it would do" },
 	{ OPT_CHAIN, "backing-chain", NULL, "the images behind it too" },
+	OPT_ROW_BEHIND,
 	{ OPT_MEMORY, "max-memory", "SIZE", "what the check may take; 64M" },
 	OPT_ROW_QUIET, OPT_ROW_END };
 
@@ -330,6 +331,8 @@ set_option(struct check *k, int id)
 		k->k_dryrun = 1;
 	else if (id == OPT_CHAIN)
 		k->k_chain = 1;
+	else if (id == OPT_BACKING_FORMAT)
+		k->k_behind_format = opts_format(c);
 	else if (id == OPT_MEMORY)
 		k->k_memory = opts_size(c);
 	else
@@ -350,6 +353,8 @@ check_main(int argc, char **argv)
 		set_option(&k, id);
 	if (k.k_dryrun && k.k_fix == IMG_FIX_NONE)
 		opts_wrong(c, "--dry-run goes with -r");
+	if (k.k_behind_format != NULL && !k.k_chain)
+		opts_wrong(c, "--backing-format goes with --backing-chain");
 	if (k.k_memory == 0)
 		opts_wrong(c, "--max-memory is not 0");
 	if (k.k_chain && k.k_fix != IMG_FIX_NONE)

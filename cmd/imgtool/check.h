@@ -25,7 +25,8 @@ struct check {
 	unsigned k_flags;   /* IMG_DEEP */
 	enum img_fix k_fix; /* what -r asks for */
 	int k_dryrun;
-	int k_chain; /* --backing-chain */
+	int k_chain;                              /* --backing-chain ... */
+	const struct img_format *k_behind_format; /* ... --backing-format */
 
 	/* what is known of the image behind it; a row where it is wrong */
 	struct img_finding k_behind;

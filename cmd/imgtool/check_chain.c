@@ -20,6 +20,8 @@ static const struct {
 } rows[] = {
 	{ "qcow2", IMG_QCOW2_BACKING_MISSING, IMG_QCOW2_BACKING_LOOP,
 	    IMG_QCOW2_BACKING_SIZE },
+	{ "qed", IMG_QED_BACKING_MISSING, IMG_QED_BACKING_LOOP,
+	    IMG_QED_BACKING_SIZE },
 };
 
 /* Is it the fault of the file that is named, not ours nor our limits'? */
@@ -108,6 +110,8 @@ int
 check_chain(struct check *k)
 {
 	struct img_chain_args ca = { .ca_args.a_format = k->k_format,
+		.ca_backing_format = k->k_behind_format,
+		.ca_expected = k->k_behind_format,
 		.ca_flags = IMG_CHAIN_ALONE };
 	const char *top = k->k_name;
 	struct img_file *file = k->k_file;

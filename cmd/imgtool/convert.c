@@ -22,7 +22,8 @@ static const struct opt options[] = { OPT_ROW_FORMAT,
 	OPT_ROW_OPTIONS,
 	{ 'S', "sparse-size", "SIZE", "zeros that become a hole; 4k" },
 	{ 'B', "output-backing", "FILE", "what the result leaves out" },
-	{ 'F', "output-backing-format", "FMT", "format of that file" },
+	{ 'F', "output-backing-format", "FMT",
+	    "format of that file, or with -n of its backing file" },
 	{ 'c', "compress", NULL, "compress what the result holds" },
 	{ 'n', "no-create", NULL, "write into an image that exists" },
 	OPT_ROW_REFS, { 'l', "snapshot", "NAME", OPT_HELP_SNAPSHOT },
@@ -147,7 +148,7 @@ set_option(struct job *j, int id)
 	} else if (id == 'B') {
 		opts_add(c, j->j_opts, "backing_file", optarg);
 	} else if (id == 'F') {
-		opts_add(c, j->j_opts, "backing_fmt", optarg);
+		j->j_behind = optarg;
 	} else if (id == 'c') {
 		j->j_pack = 1;
 	} else if (id == 'q') {
@@ -168,6 +169,28 @@ static int
 has_option(const struct job *j, const char *name)
 {
 	return (img_opt_get(j->j_opts, name, NULL, 0) != ENOENT);
+}
+
+/*
+ * What -F says is recorded in a new image, as far as its format can.  It is
+ * told to whoever opens the result, be that new or not.
+ */
+static void
+state_backing(struct job *j)
+{
+	const struct command *c = &cmd_convert;
+	char fmt[64];
+
+	if (j->j_behind != NULL && !j->j_over)
+		opts_add(c, j->j_opts, "backing_fmt", j->j_behind);
+	optarg = j->j_behind;
+	if (optarg == NULL &&
+	    img_opt_get(j->j_opts, "backing_fmt", fmt, sizeof(fmt)) == 0)
+		optarg = fmt;
+	if (optarg == NULL)
+		return;
+	j->j_out.h_backing_format = opts_format(c);
+	j->j_out.h_expected = j->j_out.h_backing_format;
 }
 
 /* What does not go together. */
@@ -218,6 +241,7 @@ convert_main(int argc, char **argv)
 	argv = opts_operands(c, argc, argv, 2);
 	j.j_from = argv[0];
 	j.j_to = argv[1];
+	state_backing(&j);
 	check_options(&j);
 	j.j_out.h_format = j.j_outfmt;
 	j.j_out.h_need = IMG_ALLOW_WRITE;

@@ -20,6 +20,7 @@ struct job {
 	uint32_t j_sparse;
 	unsigned j_flags; /* HOST_* */
 	int j_over;       /* -n */
+	char *j_behind;   /* -F, or NULL */
 	int j_pack;       /* -c */
 	int j_quiet;
 	int j_sized;

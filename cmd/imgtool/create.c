@@ -47,7 +47,7 @@ open_backing(const struct command *c, const char *path, const char *opts,
 	if (img_opt_get(opts, "backing_fmt", fmt, sizeof(fmt)) != 0)
 		opts_wrong(c, "-b needs -F: the format of the backing file");
 	optarg = fmt;
-	how.h_format = opts_format(c);
+	how.h_format = how.h_expected = opts_format(c);
 	if ((real = host_ref_path(path, name)) == NULL) {
 		complain_errno(path, ENOMEM);
 		return (ENOMEM);

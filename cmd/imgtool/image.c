@@ -79,7 +79,7 @@ is_allowed(const struct image *i, enum img_allows need)
 	/* The handle does not keep the name that came with the finding. */
 	if (i->i_limit.fi_row == f.fi_row)
 		f = i->i_limit;
-	complain_finding(i->i_name, &f, 0);
+	complain_refused(i->i_name, &f);
 	return (0);
 }
 
@@ -113,8 +113,10 @@ image_tell_chain(const char *name, const struct img_chain_args *ca, int error,
 		fmt = img_format_name(ca->ca_state);
 	if (fmt != NULL && ca->ca_state_depth == 0)
 		complain_permit(name, text, letter, fmt);
-	else if (fmt != NULL && ca->ca_state_depth == 1)
+	else if (fmt != NULL && ca->ca_state_depth == 1 && letter == 'f')
 		complain(name, "%s; --backing-format %s states it", text, fmt);
+	else if (fmt != NULL && ca->ca_state_depth == 1 && letter == 'O')
+		complain(name, "%s; -F %s states it", text, fmt);
 	else
 		complain(name, "%s", text);
 }
@@ -125,7 +127,7 @@ tell_open(const struct image *i, const struct img_chain_args *ca, int error,
 {
 	if (i->i_limit.fi_row != IMG_ROW_NONE && ca->ca_why[0] == '\0' &&
 	    ca->ca_name != ca->ca_blamed && (error == EFTYPE || error == EROFS))
-		complain_finding(i->i_name, &i->i_limit, 0);
+		complain_refused(i->i_name, &i->i_limit);
 	else
 		image_tell_chain(i->i_name, ca, error, letter);
 }
@@ -140,6 +142,7 @@ set_chain_args(struct img_chain_args *ca, const struct how *h)
 	ca->ca_flags = h->h_chain;
 	ca->ca_backing = h->h_backing;
 	ca->ca_backing_format = h->h_backing_format;
+	ca->ca_expected = h->h_expected;
 	ca->ca_data_file = h->h_data_file;
 }
 

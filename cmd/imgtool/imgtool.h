@@ -114,11 +114,15 @@ void print_help(const struct command *);
 		OPT_FORCE, "force", NULL,                              \
 		    "replace one with other hard links too"            \
 	}
+#define OPT_ROW_BEHIND                                       \
+	{                                                    \
+		OPT_BACKING_FORMAT, "backing-format", "FMT", \
+		    "format of the backing file"             \
+	}
 /* What stands in place of what an image references. */
 #define OPT_ROW_REFS                                                        \
 	{ OPT_BACKING, "backing", "FILE", "in place of its backing file" }, \
-	    { OPT_BACKING_FORMAT, "backing-format", "FMT",                  \
-		    "format of the backing file" },                         \
+	    OPT_ROW_BEHIND,                                                 \
 	    { OPT_NO_BACKING, "no-backing", NULL, "read the image alone" }, \
 	{                                                                   \
 		OPT_DATA_FILE, "data-file", "FILE",                         \
@@ -167,6 +171,8 @@ void complain_permit(const char *file, const char *text, int letter,
     const char *value);
 /* "imgtool: FILE: ROW at OFFSET: ..." with "warning: " before the row. */
 void complain_finding(const char *file, const struct img_finding *, int warn);
+/* The same where it is why a command refuses, and what helps if that is sure. */
+void complain_refused(const char *file, const struct img_finding *);
 const char *error_text(int error);
 
 void print_safe(FILE *, const char *);
@@ -206,6 +212,7 @@ struct how {
 	int h_letter;          /* of the option that states the format; 0: f */
 	const char *h_backing; /* these and the next: NULL as recorded */
 	const struct img_format *h_backing_format;
+	const struct img_format *h_expected; /* see ca_expected */
 	const char *h_data_file;
 	const char *h_snapshot; /* NULL: as the disk is now */
 };

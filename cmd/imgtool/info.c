@@ -13,7 +13,7 @@
 
 static const struct opt options[] = { OPT_ROW_FORMAT, OPT_ROW_OUTPUT,
 	{ OPT_CHAIN, "backing-chain", NULL, "the images behind it too" },
-	OPT_ROW_END };
+	OPT_ROW_BEHIND, OPT_ROW_END };
 
 const char *
 info_time(char *buf, size_t len, uint64_t n)
@@ -74,11 +74,13 @@ info_main(int argc, char **argv)
 			how.h_format = opts_format(c);
 		else if (id == OPT_OUTPUT)
 			json = opts_output(c);
-		else
+		else if (!opts_how(c, id, &how))
 			chain = 1;
 	}
 	if (chain)
 		how.h_chain = 0;
+	else if (how.h_backing_format != NULL)
+		opts_wrong(c, "--backing-format goes with --backing-chain");
 	argv = opts_operands(c, argc, argv, 1);
 	if (image_open(&i, argv[0], NULL, &how) != 0)
 		return (1);
@@ -87,5 +89,4 @@ info_main(int argc, char **argv)
 }
 
 const struct command cmd_info = { "info", "tell what an image is",
-	"[-f FMT] [--output=human|json] [--backing-chain] FILE", options, 1,
-	info_main };
+	"[OPTION ...] FILE", options, 1, info_main };

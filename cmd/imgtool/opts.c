@@ -204,7 +204,7 @@ opts_how(const struct command *c, int id, struct how *h)
 	if (id == OPT_BACKING)
 		h->h_backing = optarg;
 	else if (id == OPT_BACKING_FORMAT)
-		h->h_backing_format = opts_format(c);
+		h->h_backing_format = h->h_expected = opts_format(c);
 	else if (id == OPT_NO_BACKING)
 		h->h_chain |= IMG_CHAIN_ALONE;
 	else if (id == OPT_DATA_FILE)

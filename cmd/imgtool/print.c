@@ -230,3 +230,13 @@ complain_finding(const char *file, const struct img_finding *f, int warn)
 	print_finding(stderr, f);
 	fputc('\n', stderr);
 }
+
+void
+complain_refused(const char *file, const struct img_finding *f)
+{
+	complain_begin(file);
+	print_finding(stderr, f);
+	if (img_row(f->fi_row)->r_fix == IMG_FIX_SAFE)
+		fputs("; see imgtool check -r safe", stderr);
+	fputc('\n', stderr);
+}

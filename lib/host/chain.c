@@ -210,19 +210,35 @@ unreadable(struct img_chain_args *ca, const struct limit *li, int error)
 	    why(ca, error, "%s-%u: %s", r->r_format, r->r_number, r->r_text));
 }
 
-/* What was found out may lead no further. */
+/*
+ * Of which image the format is to be stated so that one of it may be found
+ * out at the end of the chain: of the first behind the top where all of them
+ * have it, for there it can be stated and is expected from then on.
+ */
+static unsigned
+depth_to_state(const struct img_chain *ch, const struct img_format *fmt)
+{
+	unsigned d;
+
+	for (d = 1; d < ch->ch_n; d++)
+		if (img_format_of(ch->ch_link[d].l_img) != fmt)
+			return (ch->ch_n);
+	return (1);
+}
+
+/* What was found out may lead no further, unless it was expected. */
 static int
 check_found(struct img_chain *ch, struct img_chain_args *ca, struct img *im)
 {
 	struct img_ref ref;
 	int error = img_ref(im, 0, &ref);
 
-	if (error == ENOENT)
+	if (error == ENOENT || img_format_of(im) == ca->ca_expected)
 		return (0);
 	if (error != 0)
 		return (error);
 	ca->ca_state = img_format_of(im);
-	ca->ca_state_depth = ch->ch_n;
+	ca->ca_state_depth = depth_to_state(ch, ca->ca_state);
 	return (why(ca, EPERM,
 	    "its format, %s, is not recorded in %s, and it "
 	    "needs a file itself",

@@ -269,9 +269,35 @@ qemu-img convert -O raw deep/b.qcow2 want.raw
 reads o.qcow2 want.raw --backing-format qcow2
 reads o.qcow2 want.raw --backing deep/b.qcow2 --backing-format qcow2
 
-t_begin "further down no option states it, and none is named"
+t_begin "the same option does it further down, where all have that format"
 overlay o2.qcow2 o.qcow2 qcow2
-refuses o2.qcow2 'needs "deep/b\.qcow2": its format, qcow2, is not recorded'
+refuses o2.qcow2 'needs "deep/b\.qcow2": .*; --backing-format qcow2 states it'
+reads o2.qcow2 want.raw --backing-format qcow2
+for do in info check; do
+	run_rc 1 imgtool $do --backing-chain o2.qcow2
+	expect_err '^imgtool: o2\.qcow2: .*; --backing-format qcow2 states it'
+	run_ok imgtool $do --backing-chain --backing-format qcow2 o2.qcow2
+	[ "$(grep -c '^image: ' "$OUT")" -eq 4 ] || fail "not four images"
+	run_rc 1 imgtool $do --backing-format qcow2 o2.qcow2
+	one_line "$do: --backing-format goes with --backing-chain"
+done
+
+t_begin "where one of them has another, no option states it, and none is named"
+run_ok qemu-img create -q -u -f qed -b o.qcow2 -F qcow2 o3.qed 1M
+refuses o3.qed 'needs "o\.qcow2": .*; --backing-format qcow2 states it'
+overlay o2.qcow2 o3.qed qed
+refuses o2.qcow2 'needs "o\.qcow2": its format, qcow2, is not recorded'
+expect_no_err 'states it'
+refuses o2.qcow2 'needs "o\.qcow2": its format, qcow2, is not recorded' \
+    --backing-format qed
+reads o3.qed want.raw --backing-format qcow2
+
+t_begin "what is not to be stated for this file is not named either"
+run_rc 2 imgtool compare base.raw o.qcow2
+one_line 'o\.qcow2: needs "deep/b\.qcow2": its format, qcow2, is not recorded'
+expect_no_err 'states it'
+run_rc 1 imgtool create -f qed -b o3.qed -F qed no.qed
+one_line 'o3\.qed: needs "o\.qcow2": its format, qcow2, is not recorded'
 expect_no_err 'states it'
 
 t_begin "a format that is not known is named"

@@ -138,11 +138,30 @@ what_is_found_out_behind_leads_no_further(void **state)
 	ch = opened("top");
 	assert_depth(ch, 3);
 	assert_int_equal(img_chain_close(ch), 0);
-	/* Further down there is nothing to state. */
+	/* Further down it has to be expected. */
 	make_overlay("above", "top", "qcow2");
 	fresh_args(0);
 	assert_refused("above", EPERM, "mid", "not recorded");
+	assert_int_equal(ca.ca_state_depth, 1);
+	ca.ca_backing_format = ca.ca_state;
+	assert_refused("above", EPERM, "mid", "not recorded");
+	ca.ca_expected = img_format_find("qed");
+	assert_refused("above", EPERM, "mid", "not recorded");
+	ca.ca_expected = img_format_find("qcow2");
+	ch = opened("above");
+	assert_depth(ch, 4);
+	assert_int_equal(img_chain_close(ch), 0);
+	/* One of another format between: no single statement does. */
+	assert_int_equal(unlink("above"), 0);
+	make("between", "qed", "backing_file=mid,backing_fmt=qcow2");
+	make_overlay("above", "between", "qed");
+	fresh_args(0);
+	assert_refused("above", EPERM, "mid", "not recorded");
 	assert_int_equal(ca.ca_state_depth, 2);
+	ca.ca_expected = ca.ca_state;
+	ch = opened("above");
+	assert_depth(ch, 4);
+	assert_int_equal(img_chain_close(ch), 0);
 	/* What needs nothing is read, as what it was found out to be. */
 	assert_int_equal(unlink("mid"), 0);
 	make("mid", "qcow2", NULL);
