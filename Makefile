@@ -111,7 +111,7 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_check.c \
 	tests/unit/qcow2/test_owners.c tests/unit/qcow2/test_repair.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
-	tests/crash/test_qcow2.c \
+	tests/crash/test_qcow2.c tests/crash/test_qed.c \
 	tests/unit/core/test_lend.c \
 	tests/unit/qcow2/test_traps.c \
 	tests/unit/qcow2/test_verify.c \
@@ -141,7 +141,8 @@ HELP_SRC = \
 	tests/unit/help/mkvhd.c tests/unit/help/mkqcow2.c \
 	tests/unit/help/mkrefs.c tests/unit/help/mkqed.c \
 	tests/crash/guest.c tests/crash/subject.c tests/crash/replay.c \
-	tests/crash/vhd.c tests/crash/qcow2.c
+	tests/crash/vhd.c tests/crash/qcow2.c tests/crash/qed.c \
+	tests/crash/cut.c tests/crash/fault.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
 PROG_SRC = tests/interop/cost.c tests/interop/qcow2_plan.c \

@@ -12,6 +12,7 @@
 #define TESTS_CRASH_CRASH_H
 
 #include "unit/help/mkqcow2.h"
+#include "unit/help/mkqed.h"
 #include "unit/help/mkvhd.h"
 
 struct version {
@@ -78,6 +79,8 @@ struct subject_kind {
 	    *sk_before)(struct subject *, struct mem *files, unsigned required);
 	const char *(*sk_after)(struct subject *, struct mem *files,
 	    unsigned required, int bytes);
+	/* Fails the test if a workload left out what the setup is for. */
+	void (*sk_worked)(const struct subject *);
 };
 
 /* What a workload runs on. */
@@ -103,9 +106,10 @@ struct subject {
 	int su_errors;     /* calls that failed */
 	/* VHD */
 	struct mkvhd su_k;
-	/* qcow2 */
+	/* qcow2, QED */
 	const struct qsetup *su_setup;
 	struct mkqcow2 su_q;
+	struct mkqed su_ed;
 	struct mem su_back;
 	struct mem_env su_backenv;
 	struct img *su_backim;
@@ -116,7 +120,7 @@ struct subject {
 #define BLOCK 4096u
 #define NBLOCKS 1200u /* of the disk; the BAT fills more than one slice */
 #define DISK ((uint64_t)NBLOCKS * BLOCK)
-#define MOST 32768u /* su_most of any */
+#define MOST 65536u /* su_most of any */
 
 /*
  * A VHD.  e: without blocks	g: gaps, no order, garbage under clear bits
@@ -124,7 +128,7 @@ struct subject {
  */
 void subject_make(struct subject *, char kind, uint32_t slices);
 
-/* A qcow2. */
+/* A qcow2, or a QED: that has 0 as its version. */
 #define QS_TABLES 1u    /* data, zeros, preallocated zeros, gaps */
 #define QS_SNAP 2u      /* snapshots have all that, and more */
 #define QS_PACKED 4u    /* some of it is compressed */
@@ -138,18 +142,33 @@ void subject_make(struct subject *, char kind, uint32_t slices);
 #define QS_FRESH 1024u
 #define QS_PLAIN 2048u
 #define QS_NOFLUSH 4096u
+#define QS_STRAY 8192u    /* bytes after the last whole cluster */
+#define QS_GARBAGE 16384u /* a file whose new space is no zeros */
 
 struct qsetup {
 	const char *qs_name;
-	unsigned qs_version, qs_bits, qs_order, qs_flags;
+	unsigned qs_version;
+	unsigned qs_bits; /* log2 of the cluster size */
+	unsigned
+	    qs_order; /* log2 of a refcount's bits, of a table's clusters */
+	unsigned qs_flags;
 	uint32_t qs_slices;
 	unsigned qs_zeros; /* su_zeros */
 };
 
+void subject_setup(struct subject *, const struct qsetup *);
 void subject_qcow2(struct subject *, const struct qsetup *);
+void subject_qed(struct subject *, const struct qsetup *);
 
 /* For those that make them: the log begins, the disk as it is now is old. */
 void subject_begin(struct subject *);
+/* A raw backing image, shorter than the disk, and not in whole sectors. */
+void subject_backing(struct subject *);
+/* The windows of another view of the disk: into a guest, or against it. */
+void subject_remember(struct subject *, const char *snapshot, struct guest *);
+/* "" or why. */
+const char *subject_compare(struct subject *, struct mem *files,
+    const char *snapshot, struct guest *, const char *why);
 void subject_free(struct subject *);
 int subject_open(struct subject *, uint32_t flags);
 /* Write, zero, flush and close, always the same for a seed. */
@@ -174,5 +193,42 @@ struct replay {
 
 /* Every state of the log; from and to narrow it, in entries. */
 void replay(struct replay *, size_t from, size_t to);
+
+/*
+ * cut.c: a workload, and all its cuts.  all: as r_all.
+ */
+void cut_everywhere(const struct qsetup *, uint64_t seed, unsigned steps,
+    unsigned all);
+/* The first with all subsets of up to twelve, the others of fewer. */
+void cut_all(const struct qsetup *, size_t n);
+void cut_some(const struct qsetup *, size_t n); /* all of fewer */
+
+#define NCLASSES 5
+
+/* What becomes of the barriers of a log that are dropped, by class. */
+struct tally {
+	unsigned ta_dropped[NCLASSES], ta_noticed[NCLASSES];
+};
+
+/* What the i-th entry of the log, a barrier, comes after; NCLASSES: nothing. */
+typedef size_t cut_class_fn(const struct subject *, size_t i, const void *arg);
+/*
+ * Each barrier of a workload without zeros is dropped in turn, and all
+ * together, which must be noticed.
+ */
+void cut_sabotage(struct subject *, cut_class_fn *, const void *arg,
+    const char *const *names, struct tally *);
+
+/*
+ * fault.c: some call of the library says that one to the host failed, no
+ * memory leaks, and the image is as sound as after a power cut.
+ */
+/* Each call in turn, once or from then on; there are at least so many. */
+void fault_each(const struct qsetup *, size_t n, enum mem_op, unsigned file,
+    int half, unsigned at_least);
+void fault_allocations(const struct qsetup *, size_t n);
+/* After its n-th failure nothing is written until the handle is closed. */
+void fault_latches(const struct qsetup *, enum mem_op, uint64_t n);
+void fault_full(const struct qsetup *, size_t n);
 
 #endif /* TESTS_CRASH_CRASH_H */

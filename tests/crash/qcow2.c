@@ -166,28 +166,6 @@ fill_up(struct subject *su)
 			mkqcow2_put_count(k->k_mem, cl, 1);
 }
 
-/* Shorter than the disk, and not in whole sectors. */
-static void
-make_backing(struct subject *su)
-{
-	uint64_t end = su->su_window[1] + su->su_len / 2 + 100, off;
-	unsigned w;
-	uint8_t buf[512];
-
-	mem_env(&su->su_backenv);
-	mem_file(&su->su_back, end);
-	for (w = 0; w < NWINDOWS; w++)
-		for (off = su->su_window[w];
-		     off < su->su_window[w] + su->su_len; off += 512) {
-			mem_pattern(buf, 512, off, 7);
-			mem_put(&su->su_back, off, buf, 512);
-		}
-	mem_set_len(&su->su_back, end);
-	assert_int_equal(mem_open(&su->su_backim, &su->su_backenv, &su->su_back,
-			     img_format_find("raw"), 0, NULL),
-	    0);
-}
-
 static void
 qcow2_lend(struct subject *su, struct img *im, struct mem *files)
 {
@@ -197,38 +175,7 @@ qcow2_lend(struct subject *su, struct img *im, struct mem *files)
 		assert_int_equal(img_lend_data(im, &files[1].m_file), 0);
 }
 
-/* The windows of another view of the disk. */
-static int
-open_view(struct subject *su, struct mem *files, const char *snapshot,
-    struct mem_env *env, struct img **imp)
-{
-	struct img_args a;
-	int error;
-
-	mem_env(env);
-	env->e_env.ev_unpack = su->su_env.e_env.ev_unpack;
-	memset(&a, 0, sizeof(a));
-	a.a_format = img_format_find("qcow2");
-	a.a_slices = 4;
-	a.a_snapshot = snapshot;
-	error = mem_open_args(imp, env, &files[0], &a);
-	if (error == 0)
-		qcow2_lend(su, *imp, files);
-	return (error);
-}
-
 static const char *const snapshots[NSNAPS] = { "1", "two" };
-
-static void
-remember(struct subject *su, const char *snapshot, struct guest *g)
-{
-	struct mem_env env;
-	struct img *im;
-
-	assert_int_equal(open_view(su, su->su_mem, snapshot, &env, &im), 0);
-	guest_init(g, im, su->su_window, su->su_len);
-	mem_close(im, &env);
-}
 
 void
 subject_qcow2(struct subject *su, const struct qsetup *qs)
@@ -264,12 +211,12 @@ subject_qcow2(struct subject *su, const struct qsetup *qs)
 	else
 		mkqcow2_end(k);
 	if (has(su, QS_BACKING))
-		make_backing(su);
+		subject_backing(su);
 	if (has(su, QS_RAW))
 		mem_set_len(&su->su_mem[1], k->k_size);
 	for (i = 0; i < NSNAPS && has(su, QS_SNAP); i++)
-		remember(su, snapshots[i], &su->su_snap[i]);
-	remember(su, NULL, &su->su_old);
+		subject_remember(su, snapshots[i], &su->su_snap[i]);
+	subject_remember(su, NULL, &su->su_old);
 	su->su_flags = IMG_RDWR | (has(su, QS_FRESH) ? IMG_FRESH : 0) |
 	    (has(su, QS_PLAIN) ? IMG_PLAIN : 0);
 	subject_begin(su);
@@ -307,37 +254,30 @@ judge_raw(struct subject *su, struct mem *files, unsigned required, int bytes)
 }
 
 static const char *
-judge_view(struct subject *su, struct mem *files, const char *snapshot,
-    struct guest *g, const char *why)
-{
-	struct mem_env env;
-	struct img *im;
-
-	if (open_view(su, files, snapshot, &env, &im) != 0)
-		return ("a snapshot cannot be opened");
-	if (guest_check(g, im, UINT32_MAX, 0))
-		why = "";
-	mem_close(im, &env);
-	return (why);
-}
-
-static const char *
 qcow2_after(struct subject *su, struct mem *files, unsigned required, int bytes)
 {
 	const char *why = "";
 	unsigned i;
 
 	for (i = 0; i < NSNAPS && has(su, QS_SNAP) && why[0] == '\0'; i++)
-		why = judge_view(su, files, snapshots[i], &su->su_snap[i],
+		why = subject_compare(su, files, snapshots[i], &su->su_snap[i],
 		    "a snapshot has changed");
 	if (why[0] == '\0' && has(su, QS_RAW))
 		why = judge_raw(su, files, required, bytes);
 	/* What claims to be up to date is. */
 	if (why[0] == '\0' && has(su, QS_BITMAPS) &&
 	    (mem_get32(&files[0], 92) & 1) != 0)
-		why = judge_view(su, files, NULL, &su->su_old,
+		why = subject_compare(su, files, NULL, &su->su_old,
 		    "changed, but the autoclear bits are set");
 	return (why);
+}
+
+static void
+qcow2_worked(const struct subject *su)
+{
+	if (has(su, QS_FULL)) /* the table did move */
+		assert_int_not_equal(mem_get32(&su->su_mem[0], 52),
+		    su->su_q.k_rt);
 }
 
 static const struct subject_kind qcow2_kind = {
@@ -345,4 +285,5 @@ static const struct subject_kind qcow2_kind = {
 	.sk_lend = qcow2_lend,
 	.sk_before = qcow2_before,
 	.sk_after = qcow2_after,
+	.sk_worked = qcow2_worked,
 };

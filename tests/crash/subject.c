@@ -41,6 +41,81 @@ subject_begin(struct subject *su)
 }
 
 void
+subject_setup(struct subject *su, const struct qsetup *qs)
+{
+	if (qs->qs_version == 0)
+		subject_qed(su, qs);
+	else
+		subject_qcow2(su, qs);
+}
+
+void
+subject_backing(struct subject *su)
+{
+	uint64_t end = su->su_window[1] + su->su_len / 2 + 100, off;
+	unsigned w;
+	uint8_t buf[512];
+
+	mem_env(&su->su_backenv);
+	mem_file(&su->su_back, end);
+	for (w = 0; w < NWINDOWS; w++)
+		for (off = su->su_window[w];
+		     off < su->su_window[w] + su->su_len; off += 512) {
+			mem_pattern(buf, 512, off, 7);
+			mem_put(&su->su_back, off, buf, 512);
+		}
+	mem_set_len(&su->su_back, end);
+	assert_int_equal(mem_open(&su->su_backim, &su->su_backenv, &su->su_back,
+			     img_format_find("raw"), 0, NULL),
+	    0);
+}
+
+static int
+open_view(struct subject *su, struct mem *files, const char *snapshot,
+    struct mem_env *env, struct img **imp)
+{
+	struct img_args a;
+	int error;
+
+	mem_env(env);
+	env->e_env.ev_unpack = su->su_env.e_env.ev_unpack;
+	memset(&a, 0, sizeof(a));
+	a.a_format = img_format_find(su->su_kind->sk_format);
+	a.a_slices = 4;
+	a.a_snapshot = snapshot;
+	error = mem_open_args(imp, env, &files[0], &a);
+	if (error == 0 && su->su_kind->sk_lend != NULL)
+		su->su_kind->sk_lend(su, *imp, files);
+	return (error);
+}
+
+void
+subject_remember(struct subject *su, const char *snapshot, struct guest *g)
+{
+	struct mem_env env;
+	struct img *im;
+
+	assert_int_equal(open_view(su, su->su_mem, snapshot, &env, &im), 0);
+	guest_init(g, im, su->su_window, su->su_len);
+	mem_close(im, &env);
+}
+
+const char *
+subject_compare(struct subject *su, struct mem *files, const char *snapshot,
+    struct guest *g, const char *why)
+{
+	struct mem_env env;
+	struct img *im;
+
+	if (open_view(su, files, snapshot, &env, &im) != 0)
+		return ("a view of it cannot be opened");
+	if (guest_check(g, im, UINT32_MAX, 0))
+		why = "";
+	mem_close(im, &env);
+	return (why);
+}
+
+void
 subject_free(struct subject *su)
 {
 	unsigned i;

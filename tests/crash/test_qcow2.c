@@ -12,50 +12,6 @@
 
 #include "crash/crash.h"
 
-#define STEPS 40u
-
-static void
-cut_everywhere(const struct qsetup *qs, uint64_t seed, unsigned steps,
-    unsigned all)
-{
-	struct subject su;
-	struct replay r;
-
-	subject_qcow2(&su, qs);
-	assert_int_equal(subject_open(&su, su.su_flags), 0);
-	subject_work(&su, steps, seed);
-	if (su.su_errors != 0)
-		fail_msg("%s: %d errors", qs->qs_name, su.su_errors);
-	if (qs->qs_flags & QS_NOFLUSH) /* and yet it flushed */
-		assert_true(su.su_mem[0].m_calls[MEM_BARRIER] > 5);
-	if (qs->qs_flags & QS_FULL) /* the table did move */
-		assert_int_not_equal(mem_get32(&su.su_mem[0], 52),
-		    su.su_q.k_rt);
-	memset(&r, 0, sizeof(r));
-	r.r_subject = &su;
-	r.r_drop = DROP_NONE;
-	r.r_all = all;
-	r.r_stop = 1;
-	replay(&r, 0, SIZE_MAX);
-	print_message("%s, %u slices: %u entries of log, %u states\n",
-	    qs->qs_name, qs->qs_slices, (unsigned)su.su_log.lg_n,
-	    (unsigned)r.r_states);
-	if (r.r_bad > 0)
-		fail_msg("%s: after %u states: %s", qs->qs_name,
-		    (unsigned)r.r_states, r.r_why);
-	subject_free(&su);
-}
-
-/* The first with all subsets of up to twelve, the others of fewer. */
-static void
-cut_all(const struct qsetup *qs, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		cut_everywhere(&qs[i], i + 1, STEPS, i == 0 ? 0 : 7);
-}
-
 #define T QS_TABLES
 
 static void
@@ -228,9 +184,9 @@ a_fresh_file_has_no_header_until_the_end(void **state)
 }
 
 /* What a barrier in the log comes after. */
-enum after { HEADER, DATA, COUNTS, POINTERS, NAFTER };
+enum after { HEADER, DATA, COUNTS, POINTERS };
 
-static const char *const after_names[NAFTER] = { "header", "data", "counts",
+static const char *const after_names[NCLASSES] = { "header", "data", "counts",
 	"pointers" };
 
 /* Whether the i-th write of the log is the first to a new cluster. */
@@ -252,21 +208,26 @@ is_new(const struct subject *su, size_t i, const struct mkrefs *base)
 	return (1);
 }
 
-/* NAFTER: nothing was written to its file since its last barrier. */
-static enum after
-class_of(const struct subject *su, size_t i, const struct mkrefs *base,
-    const struct mkrefs *end)
+struct refs {
+	struct mkrefs base, end; /* before and after the workload */
+};
+
+/* NCLASSES: nothing was written to its file since its last barrier. */
+static size_t
+class_of(const struct subject *su, size_t i, const void *arg)
 {
+	const struct mkrefs *base = &((const struct refs *)arg)->base;
+	const struct mkrefs *end = &((const struct refs *)arg)->end;
 	const struct mem_logged *l = su->su_log.lg_op;
 	unsigned file = l[i].l_file;
 	uint64_t cl;
 
 	do {
 		if (i-- == 0)
-			return (NAFTER);
+			return (NCLASSES);
 	} while (l[i].l_file != file);
 	if (l[i].l_op == MEM_BARRIER)
-		return (NAFTER);
+		return (NCLASSES);
 	cl = l[i].l_off >> su->su_q.k_bits;
 	if (l[i].l_op != MEM_WRITE || file != 0)
 		return (DATA);
@@ -281,70 +242,21 @@ class_of(const struct subject *su, size_t i, const struct mkrefs *base,
 	return (DATA);
 }
 
-struct tally {
-	unsigned ta_dropped[NAFTER], ta_noticed[NAFTER];
-};
-
-/* Without the i-th entry of the log, which is a barrier: is it seen? */
-static int
-drop(struct subject *su, size_t i)
-{
-	struct replay r;
-	size_t next;
-
-	for (next = i + 1; next < su->su_log.lg_n; next++)
-		if (su->su_log.lg_op[next].l_op == MEM_BARRIER &&
-		    su->su_log.lg_op[next].l_file == su->su_log.lg_op[i].l_file)
-			break;
-	memset(&r, 0, sizeof(r));
-	r.r_subject = su;
-	r.r_all = 8;
-	r.r_drop = i;
-	r.r_stop = 1;
-	replay(&r, i, next);
-	return (r.r_bad > 0);
-}
-
-/*
- * Each barrier of a run is dropped in turn, and all together.  Nothing is
- * zeroed in it: zeros that come later may look like what was lost.
- */
+/* Nothing is zeroed: zeros that come later may look like what was lost. */
 static void
-sabotage(const struct qsetup *qs, uint64_t seed, struct tally *ta)
+sabotage(const struct qsetup *qs, struct tally *ta)
 {
-	struct mkrefs base, end;
+	struct refs r;
 	struct subject su;
-	struct replay r;
-	enum after class;
-	size_t i;
 
 	subject_qcow2(&su, qs);
 	assert_int_equal(subject_open(&su, su.su_flags), 0);
-	subject_work(&su, STEPS, seed);
-	mkqcow2_refs(&su.su_base[0], &base);
-	mkqcow2_refs(&su.su_mem[0], &end);
-	memset(ta, 0, sizeof(*ta));
-	for (i = 1; i < su.su_log.lg_n; i++) {
-		if (su.su_log.lg_op[i].l_op != MEM_BARRIER)
-			continue;
-		class = class_of(&su, i, &base, &end);
-		if (class == NAFTER)
-			continue;
-		ta->ta_dropped[class]++;
-		ta->ta_noticed[class] += (unsigned)drop(&su, i);
-	}
-	for (i = 0; i < NAFTER; i++)
-		print_message("%s, after %s: %u of %u noticed\n", qs->qs_name,
-		    after_names[i], ta->ta_noticed[i], ta->ta_dropped[i]);
-	memset(&r, 0, sizeof(r));
-	r.r_subject = &su;
-	r.r_all = 8;
-	r.r_drop = DROP_ALL;
-	r.r_stop = 1;
-	replay(&r, 0, SIZE_MAX);
-	assert_true(r.r_bad > 0);
-	mkqcow2_refs_free(&base);
-	mkqcow2_refs_free(&end);
+	subject_work(&su, 40, 1);
+	mkqcow2_refs(&su.su_base[0], &r.base);
+	mkqcow2_refs(&su.su_mem[0], &r.end);
+	cut_sabotage(&su, class_of, &r, after_names, ta);
+	mkqcow2_refs_free(&r.base);
+	mkqcow2_refs_free(&r.end);
 	subject_free(&su);
 }
 
@@ -356,7 +268,7 @@ the_test_notices_a_missing_barrier(void **state)
 	struct tally ta;
 
 	(void)state;
-	sabotage(&qs, 1, &ta);
+	sabotage(&qs, &ta);
 	assert_true(ta.ta_noticed[COUNTS] > 0);
 	assert_int_equal(ta.ta_noticed[POINTERS], ta.ta_dropped[POINTERS]);
 }
@@ -369,7 +281,7 @@ so_it_does_where_the_refcount_table_grows(void **state)
 	struct tally ta;
 
 	(void)state;
-	sabotage(&qs, 1, &ta);
+	sabotage(&qs, &ta);
 	assert_true(ta.ta_noticed[DATA] > 0);
 	assert_true(ta.ta_noticed[COUNTS] > 0);
 	assert_true(ta.ta_noticed[POINTERS] > 0);
@@ -383,7 +295,7 @@ so_it_does_where_autoclear_bits_are_set(void **state)
 	struct tally ta;
 
 	(void)state;
-	sabotage(&qs, 1, &ta);
+	sabotage(&qs, &ta);
 	assert_int_equal(ta.ta_dropped[HEADER], 1);
 	assert_int_equal(ta.ta_noticed[HEADER], 1);
 	assert_int_equal(ta.ta_noticed[POINTERS], ta.ta_dropped[POINTERS]);
@@ -399,10 +311,10 @@ so_it_does_with_a_data_file_and_subclusters(void **state)
 	struct tally ta;
 
 	(void)state;
-	sabotage(&data, 1, &ta);
+	sabotage(&data, &ta);
 	assert_true(ta.ta_noticed[DATA] > 0);
 	assert_int_equal(ta.ta_noticed[POINTERS], ta.ta_dropped[POINTERS]);
-	sabotage(&subs, 1, &ta);
+	sabotage(&subs, &ta);
 	assert_true(ta.ta_noticed[DATA] > 0);
 	assert_int_equal(ta.ta_noticed[POINTERS], ta.ta_dropped[POINTERS]);
 }
