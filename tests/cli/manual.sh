@@ -224,11 +224,17 @@ notices commands imgtool.1 's/^\.Ss compare/.Ss cmp/'
 
 # ------------------------------------------------------------------------
 
-# The options for new images, as the program prints them.
+# The options for new images, as the program prints them, each behind the name
+# of its format.
 format_options()
 {
 	section "$1/imgtool.1" FORMATS |
-	    sed -n 's/^\.It Cm \([a-z0-9_.-]*\)=.*/\1/p' | sort >fmtopts.page
+	    awk '
+	/^\.Ss / { format = $2 }
+	/^\.It Cm [a-z0-9_.-]*=/ {
+		sub(/=.*/, "", $3)
+		print format, $3
+	}' | sort >fmtopts.page
 	cat >fmtopts.c <<'EOF'
 #include <stdio.h>
 #include <img_host.h>
@@ -242,14 +248,14 @@ main(void)
 	for (i = 0; (f = img_format_at(i)) != NULL; i++) {
 		o = img_create_opts(f);
 		for (; o != NULL && o->o_name != NULL; o++)
-			printf("%s\n", o->o_name);
+			printf("%s %s\n", img_format_name(f), o->o_name);
 	}
 	return (0);
 }
 EOF
 	# shellcheck disable=SC2086 # words
 	cc -I"$TOP/lib" -o fmtopts fmtopts.c "$TOP/libimg.a" $LIBS || return 1
-	./fmtopts | sort -u >fmtopts.lib
+	./fmtopts | sort >fmtopts.lib
 	[ -s fmtopts.lib ] || return 1
 	diff -u fmtopts.page fmtopts.lib
 }
@@ -259,6 +265,8 @@ run_ok format_options "$PAGES"
 
 t_begin "a missing option of a format is noticed"
 notices format_options imgtool.1 's/^\.It Cm uuid=/.It Cm guid=/'
+notices format_options imgtool.1 '/^\.It Cm table_size=/d'
+notices format_options imgtool.1 's/^\.Ss qed/.Ss qcow/'
 
 # ------------------------------------------------------------------------
 
