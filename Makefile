@@ -133,7 +133,9 @@ UNIT_SRC = \
 	tests/unit/tool/test_copy_end.c tests/unit/tool/test_copy_ahead.c \
 	tests/unit/qcow2/test_create.c tests/unit/qcow2/test_info.c \
 	tests/unit/qcow2/test_pack.c \
-	tests/unit/qed/test_header.c
+	tests/unit/qed/test_header.c \
+	tests/unit/qed/test_entry.c \
+	tests/unit/qed/test_map.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \
