@@ -70,9 +70,6 @@ find_end(struct img *im)
 		if (error != 0)
 			return (error);
 		im->im_eof[0] = end;
-		error = img_io_barrier(im);
-		if (error != 0)
-			return (error);
 	}
 	q->q_next = end;
 	return (0);
