@@ -135,7 +135,9 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_pack.c \
 	tests/unit/qed/test_header.c \
 	tests/unit/qed/test_entry.c \
-	tests/unit/qed/test_map.c
+	tests/unit/qed/test_map.c \
+	tests/unit/qed/test_marks.c \
+	tests/unit/qed/test_verify.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \

@@ -42,6 +42,7 @@ struct qed {
 /* q_flags: what VERIFY found out about the table of an L1 entry. */
 #define QED_V_SKIP 1u /* it is not to be looked into */
 #define QED_V_TOLD 2u /* it overlaps another one, and that was reported */
+#define QED_V_DATA 4u /* it is data, and that was reported */
 
 static inline struct qed *
 qed(const struct img *im)

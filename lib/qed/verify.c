@@ -8,8 +8,9 @@
  * Window by window of the file (nearly always there is one), in these steps:
  *
  *	tables	what L1 entries lead to, and whether that overlaps
- *	data	what L2 entries lead to, in silence
- *	tell	only if that was not all right: which entries are to blame
+ *	data	what L2 entries lead to, in silence; and if that was not all
+ *		right, which L1 entries are to blame
+ *	tell	which L2 entries are to blame for the rest
  *
  * Where an L2 table and data share clusters, one of the entries lies.  It is
  * the L1 entry where what it leads to does not look like a table.  Of tables
@@ -21,7 +22,7 @@
 struct verify {
 	struct qed_marks ve_mk;
 	int ve_overlap;    /* tables overlap in this window */
-	int ve_guilty;     /* row 40 was raised in this window */
+	int ve_tell;       /* there are flaws in any window */
 	uint64_t ve_flaws; /* of entries, counted in silence */
 };
 
@@ -255,7 +256,10 @@ count_flaw(struct img *im, void *arg, uint64_t voff, uint64_t at,
 	return (0);
 }
 
-/* Is what data lie over a table, or are they told to be one? */
+/*
+ * Is what data lie over a table, or are they told to be one?  Then what it
+ * says counts in no window: it is skipped once all of them were judged.
+ */
 static int
 judge_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
     int *down)
@@ -265,7 +269,7 @@ judge_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	uint64_t cl, nflaws = 0;
 	int error, hit = 0;
 
-	if (!*down)
+	if (!*down || (qed_flags(im, i) & QED_V_DATA))
 		return (0);
 	*down = 0;
 	cl = qed_table_first(im, n->n_off);
@@ -276,9 +280,19 @@ judge_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	error = qed_walk_l2(im, &counter, &nflaws, i, n->n_off);
 	if (error != 0 || nflaws == 0)
 		return (error);
-	ve->ve_guilty = 1;
 	tell_l1(im, IMG_QED_L2_DATA, i, n);
-	return (set_flag(im, i, QED_V_SKIP));
+	return (set_flag(im, i, QED_V_DATA));
+}
+
+static void
+skip_data(struct img *im)
+{
+	struct qed *q = qed(im);
+	uint32_t i, nent = UINT32_C(1) << q->q_table_bits;
+
+	for (i = 0; q->q_flags != NULL && i < nent; i++)
+		if (q->q_flags[i] & QED_V_DATA)
+			q->q_flags[i] |= QED_V_SKIP;
 }
 
 /* Of clusters that are used several times: which are that in this table? */
@@ -378,26 +392,33 @@ tell_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 }
 
 static int
-verify_data(struct img *im, struct verify *ve)
+judge_window(struct img *im, struct verify *ve)
 {
 	static const struct qed_walker judge = { judge_table, NULL };
+	int error;
+
+	error = mark_all(im, ve);
+	if (error != 0 || ve->ve_flaws == 0)
+		return (error);
+	ve->ve_tell = 1;
+	return (qed_walk(im, &judge, ve));
+}
+
+static int
+tell_window(struct img *im, struct verify *ve)
+{
 	static const struct qed_walker teller = { tell_table, NULL };
 	int error;
 
 	error = mark_all(im, ve);
 	if (error != 0 || ve->ve_flaws == 0)
 		return (error);
-	ve->ve_guilty = 0;
-	error = qed_walk(im, &judge, ve);
-	/* What was no table has led nowhere. */
-	if (error == 0 && ve->ve_guilty)
-		error = mark_all(im, ve);
-	return (error != 0 ? error : qed_walk(im, &teller, ve));
+	return (qed_walk(im, &teller, ve));
 }
 
 /* --- all ---------------------------------------------------------------- */
 
-/* All windows, tables of all of them first: data depend on QED_V_SKIP. */
+/* Each step in all windows before the next one, which depends on flags. */
 static int
 verify_windows(struct img *im, struct verify *ve,
     int (*verify)(struct img *, struct verify *))
@@ -424,7 +445,10 @@ qed_verify(struct img *im)
 	if (error == 0)
 		error = verify_windows(im, &ve, verify_tables);
 	if (error == 0)
-		error = verify_windows(im, &ve, verify_data);
+		error = verify_windows(im, &ve, judge_window);
+	skip_data(im);
+	if (error == 0 && ve.ve_tell)
+		error = verify_windows(im, &ve, tell_window);
 	qed_marks_fini(&ve.ve_mk, im);
 	return (error);
 }
