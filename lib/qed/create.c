@@ -55,6 +55,8 @@ read_backing(struct plan *pl)
 		return (error == ENOENT ?
 			0 :
 			refuse(pl, "backing_fmt without backing_file", NULL));
+	if (!qed_is_text(pl->pl_backing, (uint32_t)strlen(pl->pl_backing)))
+		return (refuse(pl, "control bytes in backing_file", NULL));
 	if (error == ENOENT)
 		return (refuse(pl, "backing_file needs backing_fmt", NULL));
 	if (img_format_find(pl->pl_format) == NULL)

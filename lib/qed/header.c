@@ -181,9 +181,8 @@ place_l1(struct img *im)
 	return (0);
 }
 
-/* A name without control bytes; 0 where it has any. */
-static int
-is_text(const char *s, uint32_t len)
+int
+qed_is_text(const char *s, uint32_t len)
 {
 	uint32_t i;
 
@@ -210,7 +209,7 @@ read_name(struct img *im, uint64_t off, uint64_t len, enum img_row *row)
 	if (*row != IMG_ROW_NONE)
 		return (0);
 	error = img_io_read(im, 0, q->q_backing, (uint32_t)len, off);
-	if (error == 0 && !is_text(q->q_backing, (uint32_t)len))
+	if (error == 0 && !qed_is_text(q->q_backing, (uint32_t)len))
 		*row = IMG_QED_BACKING_NAME;
 	return (error);
 }

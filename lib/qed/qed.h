@@ -74,6 +74,8 @@ qed_nclusters(const struct qed *q, uint64_t off, uint64_t len)
 /* header.c: fields, feature bits, geometry, places.  EFTYPE ends it. */
 int qed_probe(struct img *);
 int qed_header(struct img *);
+/* A name without control bytes; 0 where it has any. */
+int qed_is_text(const char *, uint32_t len);
 /* Write the first sector as q_head has it, between two barriers. */
 int qed_write_head(struct img *);
 
