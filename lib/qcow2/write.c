@@ -218,7 +218,16 @@ place_new(struct img *im, const struct place *p, struct img_claim *c,
 	c->c_ext.e_off = (c->c_priv[P_CL] << q->q_bits) + p->p_in;
 	if (fresh && (im->im_file[file]->f_flags & IMG_FILE_ZEROES))
 		c->c_flags |= IMG_CLAIM_ZEROED;
-	return (0);
+	/*
+	 * An entry never leads behind the end, also not to unwritten zeros.
+	 * Now, because later somebody may be writing behind this claim.
+	 */
+	error = file == 0 ?
+	    qcow2_extend(im, (c->c_priv[P_CL] + *n) << q->q_bits) :
+	    0;
+	if (error != 0)
+		(void)qcow2_drop(im, c->c_priv[P_CL], *n, 0);
+	return (error);
 }
 
 static int
@@ -327,11 +336,7 @@ qcow2_end(struct img *im, struct img_claim *c, int ok)
 		off = (c->c_ext.e_off - (c->c_ext.e_voff - voff));
 		n = 1;
 	}
-	/* An entry never leads behind the end, also not to unwritten zeros. */
-	error =
-	    c->c_ext.e_file == 0 ? qcow2_extend(im, off + (n << q->q_bits)) : 0;
-	if (error == 0)
-		error = qcow2_own_l2(im, voff, &l2);
+	error = qcow2_own_l2(im, voff, &l2);
 	if (error != 0) {
 		give_up(im, c);
 		return (error);

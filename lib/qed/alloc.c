@@ -18,19 +18,35 @@
 
 #include "qed/qed.h"
 
-int
-qed_extend(struct img *im, uint64_t end)
+/* The file reaches to end, which is that of a cluster, by zeros. */
+static int
+extend(struct img *im, uint64_t end)
 {
 	struct img_file *f = im->im_file[0];
 	uint64_t from = im->im_eof[0];
 	int error;
 
-	end = img_roundup(end, qed(im)->q_cluster);
 	if (end <= from)
 		return (0);
 	im->im_unsynced = 1;
 	if (!(f->f_flags & IMG_FILE_ZEROES))
 		return (img_io_zeros(im, 0, from, end - from));
+	error = f->f_ops->fo_resize(f, end);
+	if (error == 0)
+		im->im_eof[0] = end;
+	return (error);
+}
+
+/* The file ends there, and nothing that is behind it is in use. */
+static int
+cut(struct img *im, uint64_t end)
+{
+	struct img_file *f = im->im_file[0];
+	int error;
+
+	if (end >= im->im_eof[0])
+		return (0);
+	im->im_unsynced = 1;
 	error = f->f_ops->fo_resize(f, end);
 	if (error == 0)
 		im->im_eof[0] = end;
@@ -53,41 +69,29 @@ qed_touch(struct img *im)
 }
 
 /*
- * Where the clusters of the file end.  Bytes behind the last whole one belong
- * to nothing; they go, so that what is allocated there is zeros.
+ * Space is in the file from the start: an entry never leads behind the end,
+ * also not to unwritten zeros, and later somebody may be writing behind it.
+ * Bytes behind the last whole cluster belong to nothing; they go, so that
+ * what is allocated there is zeros.
  */
-static int
-find_end(struct img *im)
-{
-	struct qed *q = qed(im);
-	struct img_file *f = im->im_file[0];
-	uint64_t end = im->im_eof[0] & ~(uint64_t)(q->q_cluster - 1);
-	int error;
-
-	if (end != im->im_eof[0]) {
-		im->im_unsynced = 1;
-		error = f->f_ops->fo_resize(f, end);
-		if (error != 0)
-			return (error);
-		im->im_eof[0] = end;
-	}
-	q->q_next = end;
-	return (0);
-}
-
 int
 qed_alloc(struct img *im, uint64_t n, uint64_t *off)
 {
 	struct qed *q = qed(im);
-	int error;
+	int error = 0;
 
 	if (q->q_next == 0) {
-		error = find_end(im);
-		if (error != 0)
-			return (error);
+		*off = im->im_eof[0] & ~(uint64_t)(q->q_cluster - 1);
+		error = cut(im, *off);
+		if (error == 0)
+			q->q_next = *off;
 	}
-	if (n > ((uint64_t)INT64_MAX - q->q_next) >> q->q_bits)
-		return (EFBIG);
+	if (error == 0 && n > ((uint64_t)INT64_MAX - q->q_next) >> q->q_bits)
+		error = EFBIG;
+	if (error == 0)
+		error = extend(im, q->q_next + (n << q->q_bits));
+	if (error != 0)
+		return (error);
 	*off = q->q_next;
 	q->q_next += n << q->q_bits;
 	return (0);
@@ -98,7 +102,7 @@ qed_unalloc(struct img *im, uint64_t off, uint64_t n)
 {
 	struct qed *q = qed(im);
 
-	if (off + (n << q->q_bits) == q->q_next && im->im_eof[0] <= off)
+	if (off + (n << q->q_bits) == q->q_next && cut(im, off) == 0)
 		q->q_next = off;
 }
 
@@ -115,9 +119,7 @@ qed_own_l2(struct img *im, uint64_t voff, uint64_t *off)
 	error = qed_alloc(im, q->q_table, off);
 	if (error != 0)
 		return (error);
-	error = qed_extend(im, *off + q->q_table_len);
-	if (error == 0)
-		error = qed_l1_set(im, i, *off);
+	error = qed_l1_set(im, i, *off);
 	if (error != 0)
 		qed_unalloc(im, *off, q->q_table);
 	return (error);
@@ -136,14 +138,10 @@ int
 qed_flush(struct img *im)
 {
 	struct qed *q = qed(im);
-	int error = 0, fresh = (im->im_flags & IMG_FRESH) != 0;
+	int error, fresh = (im->im_flags & IMG_FRESH) != 0;
 
 	im->im_flags &= ~IMG_FRESH;
-	/* A write that failed may have left part of a cluster. */
-	if (q->q_next != 0)
-		error = qed_extend(im, im->im_eof[0]);
-	if (error == 0)
-		error = img_cache_flush(im);
+	error = img_cache_flush(im);
 	if (error == 0 && fresh) {
 		error = img_io_meta(im, q->q_head, QED_HEAD, 0);
 		if (error == 0)

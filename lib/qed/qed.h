@@ -201,12 +201,10 @@ uint8_t qed_flags(const struct img *, uint32_t i);
 void qed_close(struct img *);
 
 /* alloc.c: space, which is always taken at the end of the file. */
-/* n clusters: *off is the first one's offset.  They are not there yet. */
+/* n clusters of zeros, in the file: *off is the first one's offset. */
 int qed_alloc(struct img *, uint64_t n, uint64_t *off);
-/* The last allocation, if nothing was written there: take it back. */
+/* Take an allocation back if it is the last one; else it leaks. */
 void qed_unalloc(struct img *, uint64_t off, uint64_t n);
-/* The file reaches at least to end, in whole clusters of zeros. */
-int qed_extend(struct img *, uint64_t end);
 /* Clear what this program does not know, before the first change. */
 int qed_touch(struct img *);
 /* The L2 table for voff, made if it is not there. */

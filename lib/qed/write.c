@@ -136,10 +136,7 @@ qed_end(struct img *im, struct img_claim *c, int ok)
 		qed_unalloc(im, off, n);
 		return (0);
 	}
-	/* An entry never leads behind the end, also not to unwritten zeros. */
-	error = qed_extend(im, off + (n << q->q_bits));
-	if (error == 0)
-		error = qed_own_l2(im, c->c_ext.e_voff, &l2);
+	error = qed_own_l2(im, c->c_ext.e_voff, &l2);
 	if (error != 0) {
 		qed_unalloc(im, off, n);
 		return (error);

@@ -292,6 +292,38 @@ what_callers_moved_is_not_cut_off(void **state)
 	fx_done(&fx);
 }
 
+/*
+ * The filling before a claim ends inside its cluster, because there the
+ * backing image ends, and by then others have written behind it.
+ */
+static void
+what_is_behind_a_claim_is_not_cut_off(void **state)
+{
+	struct img_claim a, b;
+	uint8_t buf[C];
+
+	(void)state;
+	make(3);
+	fx_backing(&fx, 3 * 512);
+	mkqcow2_begin(k);
+	mkqcow2_end(k);
+	fx_use(&fx, IMG_RDWR);
+	assert_int_equal(img_begin(fx.fx_im, 512, 512, &a), 0);
+	assert_int_equal(img_begin(fx.fx_im, C, C, &b), 0);
+	mem_pattern(buf, 512, 512, 3);
+	mem_put(&fx.fx_mem, a.c_ext.e_off, buf, 512);
+	mem_pattern(buf, C, C, 3);
+	mem_put(&fx.fx_mem, b.c_ext.e_off, buf, C);
+	assert_int_equal(img_end(fx.fx_im, &a, 1), 0);
+	assert_int_equal(img_end(fx.fx_im, &b, 1), 0);
+	mem_reads(fx.fx_im, 0, 512, 7);
+	mem_reads(fx.fx_im, 512, 512, 3);
+	mem_reads(fx.fx_im, C, C, 3);
+	fx_close(&fx);
+	fx_sound(&fx, 0);
+	fx_done(&fx);
+}
+
 static void
 subclusters_are_filled_to_their_own_edges(void **state)
 {
@@ -483,6 +515,7 @@ main(void)
 		    empty_clusters_are_claimed_together_up_to_the_table_s_end),
 		cmocka_unit_test(a_claim_is_not_seen_before_its_end),
 		cmocka_unit_test(what_callers_moved_is_not_cut_off),
+		cmocka_unit_test(what_is_behind_a_claim_is_not_cut_off),
 		cmocka_unit_test(subclusters_are_filled_to_their_own_edges),
 		cmocka_unit_test(
 		    a_data_file_has_the_bytes_where_the_guest_has_them),
