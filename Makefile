@@ -137,7 +137,11 @@ UNIT_SRC = \
 	tests/unit/qed/test_entry.c \
 	tests/unit/qed/test_map.c \
 	tests/unit/qed/test_marks.c \
-	tests/unit/qed/test_verify.c
+	tests/unit/qed/test_verify.c \
+	tests/unit/qed/test_hostile.c \
+	tests/unit/qed/test_write.c \
+	tests/unit/qed/test_alloc.c \
+	tests/unit/qed/test_zero.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \
