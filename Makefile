@@ -141,7 +141,9 @@ UNIT_SRC = \
 	tests/unit/qed/test_hostile.c \
 	tests/unit/qed/test_write.c \
 	tests/unit/qed/test_alloc.c \
-	tests/unit/qed/test_zero.c
+	tests/unit/qed/test_zero.c \
+	tests/unit/qed/test_check.c \
+	tests/unit/qed/test_traps.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \
