@@ -25,14 +25,16 @@ is_expectation(const char *w)
 }
 
 static void
-one_of(const struct line *l, const char *a, const char *b, const char *c)
+one_of(const struct line *l, const char *const *words)
 {
 	const char *w;
 
 	if (l->l_nwords != 2)
 		die(l, "%s: want one word", l->l_word[0]);
 	w = l->l_word[1];
-	if (strcmp(w, a) != 0 && strcmp(w, b) != 0 && strcmp(w, c) != 0)
+	while (*words != NULL && strcmp(w, *words) != 0)
+		words++;
+	if (*words == NULL)
 		die(l, "%s: not \"%s\"", l->l_word[0], w);
 }
 
@@ -46,7 +48,7 @@ print_row(const struct line *l)
 	const char *row = l->l_word[1];
 
 	if (strncmp(row, "VHD-", 4) != 0 && strncmp(row, "RAW-", 4) != 0 &&
-	    strncmp(row, "QCOW2-", 6) != 0)
+	    strncmp(row, "QCOW2-", 6) != 0 && strncmp(row, "QED-", 4) != 0)
 		die(l, "expect: not a row: \"%s\"", row);
 	for (i = 2; i < l->l_nwords; i += 2) {
 		for (k = 0; k < 5 && strcmp(l->l_word[i], key[k]) != 0;)
@@ -68,6 +70,9 @@ print_row(const struct line *l)
 static void
 print_one(const struct line *l, unsigned *nexpect)
 {
+	static const char *const formats[] = { "vhd", "raw", "qcow2", "qed",
+		NULL };
+	static const char *const repairs[] = { "none", "safe", "lossy", NULL };
 	const char *w = l->l_word[0];
 	unsigned i;
 
@@ -80,9 +85,9 @@ print_one(const struct line *l, unsigned *nexpect)
 		return;
 	}
 	if (strcmp(w, "format") == 0 || strcmp(w, "probe") == 0)
-		one_of(l, "vhd", "raw", "qcow2");
+		one_of(l, formats);
 	else if (strcmp(w, "repair") == 0)
-		one_of(l, "none", "safe", "lossy");
+		one_of(l, repairs);
 	for (i = 0; i < l->l_nwords; i++)
 		printf("%s%s", i == 0 ? "" : " ", l->l_word[i]);
 	printf("\n");

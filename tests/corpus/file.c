@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 
-/* The image file, whole transfers only, and big-endian numbers. */
+/* The image file, whole transfers only, and the numbers in it. */
 
 #include <sys/stat.h>
 
@@ -29,6 +29,23 @@ put_be(uint8_t *p, unsigned n, uint64_t v)
 		p[n] = (uint8_t)v;
 		v >>= 8;
 	}
+}
+
+uint64_t
+get_le(const uint8_t *p, unsigned n)
+{
+	uint64_t v = 0;
+
+	while (n-- > 0)
+		v = v << 8 | p[n];
+	return (v);
+}
+
+void
+put_le(uint8_t *p, unsigned n, uint64_t v)
+{
+	for (; n > 0; n--, v >>= 8)
+		*p++ = (uint8_t)v;
 }
 
 uint64_t

@@ -154,6 +154,29 @@ vhd_guest(const struct image *in, struct image *out)
 }
 
 void
+put_backing(const struct image *im, uint64_t off, uint64_t len,
+    struct image *out, uint64_t size)
+{
+	struct image base;
+	char name[1024] = "";
+	uint8_t b[CHUNK];
+	uint64_t at, n;
+
+	if (len >= sizeof(name))
+		die(NULL, "name of the backing file is too long");
+	file_read(NULL, im, name, len, off);
+	open_beside(&base, im, name, O_RDONLY);
+	if (size > file_length(NULL, &base))
+		size = file_length(NULL, &base);
+	for (at = 0; at < size; at += n) {
+		n = size - at < CHUNK ? size - at : CHUNK;
+		file_read(NULL, &base, b, n, at);
+		put_bytes(out, b, n, at);
+	}
+	close(base.im_fd);
+}
+
+void
 guest_bytes(const char *image, const char *snapshot, const char *path)
 {
 	struct image in, out;
@@ -164,6 +187,8 @@ guest_bytes(const char *image, const char *snapshot, const char *path)
 	file_read(NULL, &in, b, sizeof(b), 0);
 	if (memcmp(b, "QFI\xfb", 4) == 0)
 		qcow2_guest(&in, snapshot, &out);
+	else if (memcmp(b, "QED", 4) == 0)
+		qed_guest(&in, &out);
 	else
 		vhd_guest(&in, &out);
 	close(in.im_fd);

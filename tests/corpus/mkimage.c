@@ -5,7 +5,7 @@
  *
  *	mkimage RECIPE OUT		build the image
  *	mkimage -e RECIPE		what check must say about it
- *	mkimage -g IMAGE OUT		the guest bytes of a sound VHD or qcow2
+ *	mkimage -g IMAGE OUT		the guest bytes of a sound image
  *	mkimage -s ID IMAGE OUT		... of a qcow2's snapshot
  *	mkimage -c A B [START LEN]...	are two files equal, outside these
  *					ranges?  Holes cost nothing.
@@ -14,7 +14,7 @@
  *
  *	from NAME		first build NAME.recipe of the same directory
  *	size N			cut or extend the file
- *	u8|be16|be32|be64|le32 OFF = N
+ *	u8|be16|be32|be64|le32|le64 OFF = N
  *	bytes OFF = HEX...	also with spaces between the bytes
  *	text OFF = "..."	knows \0 \n \t \" \\ and \xHH
  *	utf16be|utf16le OFF = "..."
@@ -72,14 +72,26 @@
  *	counts			all refcounts and COPIED flags as they must be
  *	count CL = N		one refcount
  *
+ * QED images, in the same way; tables and data are real bytes:
+ *
+ *	qed SIZE [cluster=BYTES] [table=CLUSTERS] [header=CLUSTERS]
+ *	    [features=N] [compat=N] [autoclear=N] [l1at=OFF] [sparse=1]
+ *				header and L1 table; sparse: its zeros are holes
+ *	backing [at=OFF] "NAME"	raw, and said to be so
+ *	l2 I [at=OFF] [sparse=1]
+ *	data CL [at=OFF] [n=N] [seed=N]
+ *	zero CL [n=N]
+ *	entry CL = N
+ *	l1 I = N		as above
+ *
  * Numbers are decimal or 0x hexadecimal, with k M G T, may be sums and
  * products without spaces, and know "end", the length of the file so far.
  * The statements about the result, ignored while building:
  *
  *	expect ROW [off N] [voff N vlen N] [found N want N]
  *	expect none
- *	format vhd|raw|qcow2	what -f is given; if not stated, the directory
- *	probe vhd|raw|qcow2	what probing must find
+ *	format vhd|raw|qcow2|qed	what -f is given; if not stated, the directory
+ *	probe vhd|raw|qcow2|qed	what probing must find
  *	flags WORD...		deep: check --deep; huge: nothing reads
  *				all guest bytes or copies the file; alone: its
  *				guest bytes are not here; eio: it is refused

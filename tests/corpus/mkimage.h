@@ -2,7 +2,7 @@
 
 /*
  * mkimage.h: test images from text recipes.  Nothing here uses the library
- * under test: what this program knows about VHD and qcow2 is a second opinion.
+ * under test: what this program knows of the formats is a second opinion.
  */
 
 #ifndef MKIMAGE_H
@@ -64,9 +64,10 @@ void file_noise(const struct line *, struct image *, uint64_t, uint64_t,
 void file_copy(const struct line *, struct image *, uint64_t, uint64_t,
     uint64_t);
 
-/* bytes.c */
 uint64_t get_be(const uint8_t *, unsigned nbytes);
 void put_be(uint8_t *, unsigned nbytes, uint64_t);
+uint64_t get_le(const uint8_t *, unsigned nbytes);
+void put_le(uint8_t *, unsigned nbytes, uint64_t);
 
 /* recipe.c */
 #define RECIPE_DEPTH 8
@@ -88,6 +89,9 @@ void vhd_sum(const struct line *, struct image *, unsigned nbytes,
 /* qcow2.c: 0 if the statement is none of its own */
 int qcow2_statement(const struct line *, struct image *);
 
+/* qed.c: the same; of an image that is none so far it is only "qed" */
+int qed_statement(const struct line *, struct image *);
+
 /* guest.c */
 void open_image(struct image *, const char *path, int flags);
 /* A file of that name beside the image. */
@@ -95,8 +99,15 @@ void open_beside(struct image *, const struct image *, const char *name,
     int flags);
 /* All of it that is not zero. */
 void put_bytes(struct image *, const uint8_t *, size_t, uint64_t);
+/*
+ * What is under an image: the bytes of the raw file whose name is there in
+ * it, as far as that and the disk go.
+ */
+void put_backing(const struct image *, uint64_t name_off, uint64_t name_len,
+    struct image *out, uint64_t size);
 void guest_bytes(const char *image, const char *snapshot, const char *out);
 void qcow2_guest(const struct image *, const char *snapshot, struct image *);
+void qed_guest(const struct image *, struct image *);
 int compare_files(const char *, const char *, char **ranges, int nranges);
 
 #endif /* MKIMAGE_H */

@@ -149,31 +149,6 @@ put_cluster(const struct walk *w, uint64_t cl, uint64_t at, uint64_t entry,
 		put_part(w, to, off, q->q_cluster);
 }
 
-/* The bytes of a raw backing file, as far as it and the disk go. */
-static void
-put_backing(const struct image *im, const struct qimage *q, struct view *v)
-{
-	struct image base;
-	char name[1024] = "";
-	uint8_t b[512];
-	uint64_t off, n;
-
-	if (q->q_backing_off == 0 || q->q_backing_len == 0 ||
-	    q->q_backing_len >= sizeof(name))
-		return;
-	file_read(NULL, im, name, q->q_backing_len, q->q_backing_off);
-	open_beside(&base, im, name, O_RDONLY);
-	for (off = 0; off < file_length(NULL, &base); off += n) {
-		n = file_length(NULL, &base) - off;
-		if (n > sizeof(b))
-			n = sizeof(b);
-		file_read(NULL, &base, b, n, off);
-		put(v, b, n, off);
-	}
-	close(base.im_fd);
-	v->v_over = 1;
-}
-
 static void
 find_snapshot(const struct image *im, const struct qimage *q, const char *id,
     struct qsnap *s)
@@ -216,6 +191,10 @@ qcow2_guest(const struct image *im, const char *snapshot, struct image *out)
 	/* As everybody has it: whole sectors. */
 	v.v_size = v.v_size / 512 * 512;
 	file_resize(NULL, out, v.v_size);
-	put_backing(im, &q, &v);
+	if (q.q_backing_off != 0 && q.q_backing_len != 0) {
+		put_backing(im, q.q_backing_off, q.q_backing_len, out,
+		    v.v_size);
+		v.v_over = 1;
+	}
 	q_walk(&w, s.s_l1_off, s.s_l1_n);
 }

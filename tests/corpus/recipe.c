@@ -24,7 +24,8 @@ want_equals(const struct line *l)
 }
 
 static void
-do_number(const struct line *l, struct image *im, unsigned n)
+do_number(const struct line *l, struct image *im, unsigned n,
+    void (*put)(uint8_t *, unsigned, uint64_t))
 {
 	uint8_t buf[8];
 	uint64_t v;
@@ -34,23 +35,8 @@ do_number(const struct line *l, struct image *im, unsigned n)
 	v = NUM(3);
 	if (n < 8 && v >> (8 * n) != 0)
 		die(l, "%s: value does not fit", l->l_word[0]);
-	put_be(buf, n, v);
+	put(buf, n, v);
 	file_write(l, im, buf, n, NUM(1));
-}
-
-static void
-do_le32(const struct line *l, struct image *im)
-{
-	uint8_t buf[4];
-	uint64_t v;
-	unsigned i;
-
-	want_equals(l);
-	want(l, 4);
-	v = NUM(3);
-	for (i = 0; i < 4; i++)
-		buf[i] = (uint8_t)(v >> (8 * i));
-	file_write(l, im, buf, sizeof(buf), NUM(1));
 }
 
 static void
@@ -155,15 +141,17 @@ do_value(const struct line *l, struct image *im)
 	const char *w = l->l_word[0];
 
 	if (strcmp(w, "u8") == 0)
-		do_number(l, im, 1);
+		do_number(l, im, 1, put_be);
 	else if (strcmp(w, "be16") == 0)
-		do_number(l, im, 2);
+		do_number(l, im, 2, put_be);
 	else if (strcmp(w, "be32") == 0)
-		do_number(l, im, 4);
+		do_number(l, im, 4, put_be);
 	else if (strcmp(w, "be64") == 0)
-		do_number(l, im, 8);
+		do_number(l, im, 8, put_be);
 	else if (strcmp(w, "le32") == 0)
-		do_le32(l, im);
+		do_number(l, im, 4, put_le);
+	else if (strcmp(w, "le64") == 0)
+		do_number(l, im, 8, put_le);
 	else if (strcmp(w, "bytes") == 0)
 		do_bytes(l, im);
 	else if (strcmp(w, "text") == 0)
@@ -237,7 +225,7 @@ statement(struct line *l, struct image *im, unsigned depth)
 	} else if (strcmp(w, "both") == 0)
 		do_both(l, im);
 	else if (!do_three(l, im) && !do_value(l, im) && !do_vhd(l, im) &&
-	    !qcow2_statement(l, im))
+	    !qed_statement(l, im) && !qcow2_statement(l, im))
 		die(l, "unknown statement \"%s\"", w);
 }
 
