@@ -195,7 +195,7 @@ new_rows()
 	    BEGIN { n = split(leaves, l, " "); for (; n > 0; n--) old[l[n]] }
 	    FILENAME == "table" { sev[$1] = $2; next }
 	    FILENAME == "expected" { old[$1] = 1; next }
-	    how == "all" && $1 ~ /^(VHD-60|QCOW2-76)$/ { next }
+	    how == "all" && $1 ~ /^(VHD-60|QCOW2-76|QED-5[123])$/ { next }
 	    !($1 in old) && sev[$1] != "note"' table expected found >new
 	[ ! -s new ] || fail "new after the repair: $(tr '\n' ';' <new)"
 }
@@ -298,7 +298,7 @@ one()
 	flag alone || reading
 	row=$(echo "$name" | sed -n 's/^bad-\([A-Z0-9]*-[0-9]*\)-.*/\1/p')
 	repair=$(say repair)
-	if [ "${repair:-none}" != none ]; then
+	if [ "${repair:-none}" != none ] && [ "$format" != qed ]; then
 		mend
 	fi
 }
@@ -339,6 +339,8 @@ for recipe in "$TOP"/testdata/*/bad-*.recipe; do
 	echo "$row $(say repair)"
 done | sort -u >covered
 while read -r row _ _ repair; do
+	# That of an image on a device: no file says so.
+	[ "$row" != QED-58 ] || continue
 	grep -qx "$row $repair" covered ||
 	    fail "$row: no recipe with repair $repair"
 done <table
