@@ -69,3 +69,41 @@ same_cuts()
 	fail "expected (-) and found (+):"
 	diff -U 0 want have | grep '^[-+][0-9]' | sort -n -k 1.2 | head -n 40
 }
+
+# range FORMAT RAW START LENGTH: that part of the disk of the file image is
+# there, and as in the file RAW.  START is that of a sector.
+range()
+{
+	[ "$4" -gt 0 ] || return 0
+	run_rc 0 timeout 20 "$IMGTOOL" dd-read -f "$1" if=image bs=512 \
+	    skip=$(($3 / 512)) count=$(($4 / 512)) status=none || return 1
+	if [ $(($4 % 512)) -ne 0 ]; then
+		mv "$OUT" sectors
+		run_rc 0 timeout 20 "$IMGTOOL" dd-read -f "$1" if=image bs=1 \
+		    skip=$(($3 + $4 / 512 * 512)) count=$(($4 % 512)) \
+		    status=none || return 1
+		cat "$OUT" >>sectors
+		mv sectors "$OUT"
+	fi
+	tail -c +$(($3 + 1)) "$2" | head -c "$4" | cmp -s - "$OUT" ||
+	    fail "cut at $n: wrong bytes from $3 on"
+}
+
+# parts FORMAT RAW SIZE ROWS: of the image, which was cut at $n, what is lost,
+# as lines of "start length" on standard input, is refused with one of ROWS,
+# and all else of the SIZE bytes of its disk is there, as in the file RAW.
+parts()
+{
+	at=0
+	# A table that was cut is refused as a whole, in one piece.
+	for lost in $(sort -n | awk '$1 >= at {
+	    print $1 "+" $2; at = $1 + $2 }'); do
+		range "$1" "$2" $at $((${lost%+*} - at))
+		run_rc 1 timeout 20 "$IMGTOOL" dd-read -f "$1" if=image \
+		    bs=1 skip="${lost%+*}" count=1 status=none
+		[ ! -s "$OUT" ] || fail "cut at $n: bytes from nowhere"
+		expect_err "$4"
+		at=$((${lost%+*} + ${lost#*+}))
+	done
+	range "$1" "$2" $at $(($3 - at))
+}

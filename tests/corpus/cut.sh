@@ -95,32 +95,13 @@ expected <list | sort >want
 got | sort >have
 same_cuts
 
-# range N START LENGTH: that part of the disk of the image cut at N is there.
-range()
-{
-	[ "$3" -gt 0 ] || return 0
-	run_rc 0 timeout 20 "$IMGTOOL" dd-read -f vhd if=image bs=512 \
-	    skip=$(($2 / 512)) count=$(($3 / 512)) status=none || return 1
-	tail -c +$(($2 + 1)) guest.raw | head -c "$3" | cmp -s - "$OUT" ||
-	    fail "cut at $1: wrong bytes from $2 on"
-}
-
 t_begin "what is not lost is read, what is lost is refused"
 awk '$1 >= 2048 && NR % 97 == 0' list >some
 while read -r n; do
 	cp whole image
 	truncate -s "$n" image
-	at=0
-	for lost in $(echo "$n" | expected | awk '$4 != "-" {
-	    print $4 "+" $5 }' | sort -n); do
-		range "$n" $at $((${lost%+*} - at))
-		run_rc 1 timeout 20 "$IMGTOOL" dd-read -f vhd if=image \
-		    bs=512 skip=$((${lost%+*} / 512)) count=1 status=none
-		[ ! -s "$OUT" ] || fail "cut at $n: bytes from nowhere"
-		expect_err 'VHD-5[12]'
-		at=$((${lost%+*} + ${lost#*+}))
-	done
-	range "$n" $at $((512 * 1024 - at))
+	echo "$n" | expected | awk '$4 != "-" { print $4, $5 }' |
+	    parts vhd guest.raw 524288 'VHD-5[12]'
 done <some
 
 t_begin "without the metadata that opening needs nothing is read"
