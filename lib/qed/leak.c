@@ -17,7 +17,8 @@ struct leak {
 
 /*
  * Could the n bytes at im_buf be of a lost table?  *some: it leads to data,
- * in clusters that nothing else leads to.
+ * in clusters that nothing else leads to, as far as the window tells: better
+ * one table too many than one that is given up.
  */
 static int
 could_be_table(const struct leak *lk, uint32_t n, int *some)
@@ -34,8 +35,7 @@ could_be_table(const struct leak *lk, uint32_t n, int *some)
 		if (e.n_type != QED_T_DATA)
 			continue;
 		cl = e.n_off >> qed(im)->q_bits;
-		if (!qed_marks_in(lk->lk_mk, cl) ||
-		    qed_marks_get(lk->lk_mk, cl) != QED_U_FREE)
+		if (qed_marks_get(lk->lk_mk, cl) != QED_U_FREE)
 			return (0);
 		*some = 1;
 	}
@@ -75,6 +75,26 @@ look(const struct leak *lk, uint64_t cl, int *could, int *some)
 }
 
 /*
+ * No table begins in a cluster of zeros: the first one at *cl or behind, up
+ * to end, that is not a hole.  A leak may be nearly all of a huge file.
+ */
+static int
+skip_hole(const struct leak *lk, uint64_t *cl, uint64_t end)
+{
+	struct img_file *f = lk->lk_im->im_file[0];
+	uint32_t bits = qed(lk->lk_im)->q_bits;
+	uint64_t len = (end - *cl) << bits;
+	int data, error;
+
+	if (f->f_ops->fo_extent == NULL)
+		return (0);
+	error = f->f_ops->fo_extent(f, *cl << bits, &len, &data);
+	if (error == 0 && !data)
+		*cl += len >> bits;
+	return (error);
+}
+
+/*
  * The run's clusters one by one: where one could begin a table, do the ones
  * behind it go on like that?
  */
@@ -90,6 +110,12 @@ look_for_orphans(struct leak *lk)
 	memset(&fi, 0, sizeof(fi));
 	fi.fi_row = IMG_QED_ORPHAN;
 	while (cl < end && error == 0) {
+		if (im->im_env->ev_poll != NULL)
+			error = im->im_env->ev_poll(im->im_env->ev_arg, 0, 0);
+		if (error == 0)
+			error = skip_hole(lk, &cl, end);
+		if (error != 0 || cl == end)
+			break;
 		error = look(lk, cl, &could, &some);
 		if (error != 0 || !could || !some) {
 			cl++;
@@ -104,8 +130,6 @@ look_for_orphans(struct leak *lk)
 		if (error == 0)
 			img_raise_finding(im, &fi);
 		cl += n;
-		if (im->im_env->ev_poll != NULL && error == 0)
-			error = im->im_env->ev_poll(im->im_env->ev_arg, 0, 0);
 	}
 	return (error);
 }

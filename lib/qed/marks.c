@@ -68,6 +68,8 @@ set_area(struct qed_marks *mk, const struct img *im, uint64_t off, uint64_t len,
 		cl = mk->mk_first;
 	for (; cl < end && qed_marks_in(mk, cl); cl++)
 		qed_marks_set(mk, cl, use);
+	if (cl < end) /* the window behind this one must begin there */
+		qed_marks_set(mk, cl, use);
 }
 
 void

@@ -278,6 +278,13 @@ no_tables(void)
 	put(200 * C + 808, 78);
 }
 
+/* The L1 table lies behind all windows but the last, and leads nowhere. */
+static void
+another_l1(void)
+{
+	put(40, (NCL - 2) * C);
+}
+
 static void
 everything(void)
 {
@@ -300,6 +307,7 @@ static const struct {
 	{ "tables_and_data", tables_and_data, 3 },
 	{ "no_table", no_table, 1 },
 	{ "no_tables", no_tables, 2 },
+	{ "another_l1", another_l1, 2 },
 	{ "everything", everything, 10 },
 };
 
@@ -377,6 +385,31 @@ every_budget_finds_the_same(void **state)
 	}
 }
 
+/* However large the hole; and it can be stopped. */
+static void
+a_leak_that_is_a_hole_is_passed_over(void **state)
+{
+	struct mem_sink *s = &fx.fx_sink;
+	struct mem host;
+
+	(void)state;
+	mem_file(&host, 0);
+	fx_init(&fx, SIZE, 12, 2);
+	fx.fx_mem.m_shift = 20;
+	fx.fx_mem.m_ops.fo_extent = host.m_ops.fo_extent;
+	mkqed_begin(&fx.fx_k);
+	mem_set_len(&fx.fx_mem, NCL * C);
+	mem_put(&fx.fx_mem, (NCL - 1) * C, "x", 1);
+	assert_int_equal(check(0), 1);
+	assert_int_equal(s->s_n, 1);
+	assert_int_equal(s->s_found[0].fi_row, IMG_QED_LEAK_END);
+	assert_int_equal(s->s_found[0].fi_n, NCL - 3);
+	/* Two MiB of 79 are there, one cluster after the other. */
+	assert_in_range(fx.fx_mem.m_calls[MEM_EXTENT], 79, 79 + 2 * 2 * 256);
+	assert_in_range(fx.fx_env.e_polls, 256, 1024);
+	fx_done(&fx);
+}
+
 int
 main(void)
 {
@@ -387,6 +420,7 @@ main(void)
 		cmocka_unit_test(what_is_in_use_is_marked),
 		cmocka_unit_test(a_table_ends_with_the_file),
 		cmocka_unit_test(every_budget_finds_the_same),
+		cmocka_unit_test(a_leak_that_is_a_hole_is_passed_over),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
