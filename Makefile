@@ -117,7 +117,7 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_verify.c \
 	tests/unit/qcow2/test_entry.c \
 	tests/unit/qcow2/test_header.c \
-	tests/fuzz/test_fuzz_qcow2.c \
+	tests/fuzz/test_fuzz_qcow2.c tests/fuzz/test_fuzz_qed.c \
 	tests/crash/test_qcow2_fault.c tests/crash/test_qed_fault.c \
 	tests/unit/qcow2/test_map.c \
 	tests/unit/qcow2/test_count.c \

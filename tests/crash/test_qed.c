@@ -138,10 +138,10 @@ a_fresh_file_has_no_header_until_the_end(void **state)
 }
 
 /* What a barrier in the log comes after. */
-enum after { HEADER, SHRUNK, DATA, L2, L1 };
+enum after { HEADER, DATA, L2, L1 };
 
-static const char *const after_names[NCLASSES] = { "header", "cutting", "data",
-	"L2", "L1" };
+static const char *const after_names[NCLASSES] = { "header", "data", "L2",
+	"L1" };
 
 static size_t
 class_of(const struct subject *su, size_t i, const void *arg)
@@ -154,7 +154,7 @@ class_of(const struct subject *su, size_t i, const void *arg)
 	if (l->l_op == MEM_BARRIER)
 		return (NCLASSES);
 	if (l->l_op == MEM_RESIZE)
-		return (l->l_off < su->su_base[0].m_len ? SHRUNK : DATA);
+		return (DATA);
 	use = end->r_use[l->l_off >> su->su_ed.k_bits];
 	return (use == 'h' ? HEADER : use == '2' ? L2 : use == '1' ? L1 : DATA);
 }

@@ -9,6 +9,7 @@
 
 #include "unit/help/test.h"
 
+#include "fuzz/fuzz.h"
 #include "unit/help/mkvhd.h"
 
 #define BLOCK 4096u
@@ -51,30 +52,12 @@ make_all(void)
 	mkvhd_end(&k);
 }
 
-static int
-good_errno(int error)
-{
-	return (error == 0 || error == EIO || error == EFTYPE ||
-	    error == ENOTSUP || error == EROFS || error == ENOSPC ||
-	    error == EFBIG || error == ENOMEM || error == ENXIO);
-}
-
 #define OK(cond)                                                           \
 	do {                                                               \
 		if (!(cond))                                               \
 			fail_msg("case %lu, %s: %s", (unsigned long)cases, \
 			    what, #cond);                                  \
 	} while (0)
-
-static int
-count_item(void *arg, const struct img_item *it)
-{
-	unsigned *n = arg;
-
-	OK(it->it_key != NULL || it->it_kind == IMG_K_END);
-	OK(it->it_kind != IMG_K_STR || it->it_str != NULL);
-	return (++*n > 1000 ? EINVAL : 0);
-}
 
 /* Every extent makes progress, lies in the file, or names its row. */
 static void
@@ -112,11 +95,9 @@ read_some(struct img *im)
 		if (i == 1)
 			voff = size - len;
 		if (i > 1)
-			voff = ((uint64_t)mem_random(&seed) << 32 |
-				   mem_random(&seed)) %
-			    (size - len + 1);
+			voff = fuzz_voff(&seed, size, len);
 		error = img_read(im, buf, len, voff);
-		OK(good_errno(error));
+		OK(fuzz_errno(error));
 		OK(error != 0 || img_allows(im, NULL) >= IMG_ALLOW_READ);
 	}
 }
@@ -137,7 +118,7 @@ open_as(struct img **imp, const struct img_format *fmt, uint32_t flags,
 	a.a_report = mem_report;
 	a.a_arg = s;
 	error = mem_open_args(imp, &env, &m, &a);
-	OK(good_errno(error));
+	OK(fuzz_errno(error));
 	OK(error != EFTYPE || mem_worst(s) == IMG_SEV_FATAL);
 	OK(error != EROFS || mem_worst(s) >= IMG_SEV_CORRUPT ||
 	    mem_has(s, IMG_VHD_DIFFERENCING));
@@ -159,9 +140,9 @@ look(const struct img_format *fmt)
 	read_some(im);
 	OK(env.e_late == 0);
 	env.e_opening = 1;
-	OK(good_errno(img_check(im, mem_random(&seed) % 4 == 0 ? IMG_DEEP : 0,
+	OK(fuzz_errno(img_check(im, mem_random(&seed) % 4 == 0 ? IMG_DEEP : 0,
 	    NOW, &checked)));
-	OK(good_errno(img_info(im, count_item, &items)));
+	OK(fuzz_errno(img_info(im, fuzz_item, &items)));
 	env.e_opening = 0;
 	mem_abandon(im, &env);
 }
@@ -183,15 +164,14 @@ write_some(const struct img_format *fmt)
 	size = img_size(im);
 	if (size > 0) {
 		len = mem_random(&seed) % (uint32_t)img_min(size, 2 * BLOCK);
-		voff = ((uint64_t)mem_random(&seed) << 32 | mem_random(&seed)) %
-		    (size - len + 1);
+		voff = fuzz_voff(&seed, size, len);
 		mem_pattern(buf, len, voff, 3);
 		error = img_write(im, buf, len, voff);
-		OK(good_errno(error));
-		OK(good_errno(img_zero(im, 0, voff)));
+		OK(fuzz_errno(error));
+		OK(fuzz_errno(img_zero(im, 0, voff)));
 	}
-	OK(good_errno(img_flush(im)));
-	OK(good_errno(mem_close(im, &env)));
+	OK(fuzz_errno(img_flush(im)));
+	OK(fuzz_errno(mem_close(im, &env)));
 	if (!verify || error != 0)
 		return;
 	OK(open_as(&im, fmt, IMG_RDWR | IMG_VERIFY, &s) == 0);
@@ -300,33 +280,6 @@ every_byte_of_head_and_tail(void **state)
 	    (unsigned long)written);
 }
 
-/* Numbers that break things: limits, and a little beside them. */
-static uint64_t
-number(void)
-{
-	static const uint64_t edges[] = { 0, 1, 511, 512, 1024, 1536, 2048,
-		4096, 65536, 0x200000, 0x7fffffff, 0x80000000u, 0xff000000u,
-		0xfffffffe, 0xffffffffu, UINT64_C(0x100000000),
-		UINT64_C(0x1fe00000000), INT64_MAX, UINT64_C(1) << 63,
-		UINT64_MAX };
-	uint64_t n;
-
-	n = edges[mem_random(&seed) % LENGTH_OF(edges)];
-	switch (mem_random(&seed) % 5) {
-	case 0:
-		n += mem_random(&seed) % 7 - 3u;
-		break;
-	case 1:
-		n = UINT64_C(1) << mem_random(&seed) % 64;
-		break;
-	case 2:
-		n = ((uint64_t)mem_random(&seed) << 32 | mem_random(&seed)) >>
-		    mem_random(&seed) % 64;
-		break;
-	}
-	return (n);
-}
-
 /* Offset and width of each number that something is computed from. */
 static const struct {
 	unsigned at, bytes;
@@ -370,7 +323,7 @@ random_fields_under_right_checksums(void **state)
 		snprintf(what, sizeof(what), "kind %u, round %u", k, n);
 		for (left = mem_random(&seed) % 4 + 1; left > 0; left--) {
 			i = mem_random(&seed) % LENGTH_OF(fields);
-			value = number();
+			value = fuzz_number(&seed);
 			/* Most block sizes would only be refused. */
 			if (fields[i].at == 544 && left % 2)
 				value = UINT64_C(512) << mem_random(&seed) % 23;

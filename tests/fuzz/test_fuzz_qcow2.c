@@ -9,6 +9,7 @@
 
 #include "unit/help/test.h"
 
+#include "fuzz/fuzz.h"
 #include "unit/help/mkqcow2.h"
 
 #define DISK (80 * UINT64_C(512) + 512)
@@ -83,24 +84,6 @@ make_one(enum kind i)
 	mkqcow2_refs(&base[i], &refs[i]);
 }
 
-static int
-good_errno(int error)
-{
-	return (error == 0 || error == EIO || error == EFTYPE ||
-	    error == ENOTSUP || error == EROFS || error == ENOSPC ||
-	    error == EFBIG || error == ENOMEM || error == ENXIO ||
-	    error == ENOENT);
-}
-
-static int
-count_item(void *arg, const struct img_item *it)
-{
-	unsigned *n = arg;
-
-	OK(it->it_kind != IMG_K_STR || it->it_str != NULL);
-	return (++*n > 10000 ? EINVAL : 0);
-}
-
 /* Every extent makes progress, lies in its file, or names its row. */
 static void
 map_all(struct img *im)
@@ -123,13 +106,6 @@ map_all(struct img *im)
 	}
 }
 
-static uint64_t
-somewhere(uint64_t size, uint32_t len)
-{
-	return (((uint64_t)mem_random(&seed) << 32 | mem_random(&seed)) %
-	    (size - len + 1));
-}
-
 static void
 read_some(struct img *im)
 {
@@ -141,25 +117,13 @@ read_some(struct img *im)
 	for (i = 0; i < 4 && size > 0; i++) {
 		len = mem_random(&seed) % (uint32_t)img_min(size, sizeof(buf)) +
 		    1;
-		voff = i == 0 ? 0 : i == 1 ? size - len : somewhere(size, len);
+		voff = i == 0 ? 0 :
+		    i == 1    ? size - len :
+				fuzz_voff(&seed, size, len);
 		error = img_read(im, buf, len, voff);
-		OK(good_errno(error));
+		OK(fuzz_errno(error));
 		OK(error != 0 || img_allows(im, NULL) >= IMG_ALLOW_READ);
 	}
-}
-
-/* The least of what the rows that were raised allow. */
-static enum img_allows
-allowed(const struct mem_sink *s)
-{
-	enum img_allows least = IMG_ALLOW_WRITE;
-	unsigned i;
-
-	for (i = 1; i < IMG_NROWS; i++)
-		if (s->s_per_row[i] > 0 &&
-		    img_row((enum img_row)i)->r_allows < least)
-			least = img_row((enum img_row)i)->r_allows;
-	return (least);
 }
 
 static int
@@ -179,10 +143,10 @@ open_as(struct img **imp, const struct img_format *fmt, uint32_t flags,
 	a.a_report = mem_report;
 	a.a_arg = s;
 	error = mem_open_args(imp, &env, &m, &a);
-	OK(good_errno(error));
+	OK(fuzz_errno(error));
 	OK(error != EFTYPE || snapshot != NULL ||
-	    allowed(s) == IMG_ALLOW_NOTHING);
-	OK(error != EROFS || allowed(s) < IMG_ALLOW_WRITE);
+	    fuzz_allowed(s) == IMG_ALLOW_NOTHING);
+	OK(error != EROFS || fuzz_allowed(s) < IMG_ALLOW_WRITE);
 	if (error != 0)
 		return (error);
 	(void)img_lend_data(*imp, &data.m_file);
@@ -196,7 +160,7 @@ check(struct img *im)
 	struct img_checked checked;
 
 	env.e_opening = 1;
-	OK(good_errno(img_check(im, mem_random(&seed) % 4 == 0 ? IMG_DEEP : 0,
+	OK(fuzz_errno(img_check(im, mem_random(&seed) % 4 == 0 ? IMG_DEEP : 0,
 	    0, &checked)));
 	env.e_opening = 0;
 }
@@ -216,7 +180,7 @@ look(const struct img_format *fmt, const char *snapshot)
 	OK(env.e_late == 0);
 	check(im);
 	env.e_opening = 1;
-	OK(good_errno(img_info(im, count_item, &items)));
+	OK(fuzz_errno(img_info(im, fuzz_item, &items)));
 	env.e_opening = 0;
 	mem_abandon(im, &env);
 }
@@ -241,14 +205,14 @@ write_some(const struct img_format *fmt)
 	if (size > 0) {
 		len = mem_random(&seed) % (uint32_t)img_min(size, sizeof(buf)) +
 		    1;
-		voff = somewhere(size, len);
+		voff = fuzz_voff(&seed, size, len);
 		mem_pattern(buf, len, voff, 3);
 		error = img_write(im, buf, len, voff);
-		OK(good_errno(error));
-		OK(good_errno(img_zero(im, voff / 2, voff - voff / 2)));
+		OK(fuzz_errno(error));
+		OK(fuzz_errno(img_zero(im, voff / 2, voff - voff / 2)));
 	}
-	OK(good_errno(img_flush(im)));
-	OK(good_errno(mem_close(im, &env)));
+	OK(fuzz_errno(img_flush(im)));
+	OK(fuzz_errno(mem_close(im, &env)));
 	if (!sound || error != 0)
 		return;
 	clean++;
@@ -313,32 +277,6 @@ every_byte_of_the_header(void **state)
 			}
 }
 
-/* Numbers that break things: limits, and a little beside them. */
-static uint64_t
-number(void)
-{
-	static const uint64_t edges[] = { 0, 1, 8, 104, 112, 511, 512, 1024,
-		1536, 4096, 65536, 0x200000, 4194304, 0x7fffffff, 0x80000000u,
-		0xfffffffe, 0xffffffffu, UINT64_C(0x100000000),
-		UINT64_C(1) << 56, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX };
-	uint64_t n;
-
-	n = edges[mem_random(&seed) % LENGTH_OF(edges)];
-	switch (mem_random(&seed) % 5) {
-	case 0:
-		n += mem_random(&seed) % 7 - 3u;
-		break;
-	case 1:
-		n = UINT64_C(1) << mem_random(&seed) % 64;
-		break;
-	case 2:
-		n = ((uint64_t)mem_random(&seed) << 32 | mem_random(&seed)) >>
-		    mem_random(&seed) % 64;
-		break;
-	}
-	return (n);
-}
-
 /* Offset and width of each number of the header. */
 static const struct {
 	unsigned at, bytes;
@@ -361,7 +299,7 @@ random_fields(void **state)
 		snprintf(what, sizeof(what), "fields, round %u", round);
 		for (left = mem_random(&seed) % 3 + 1; left > 0; left--) {
 			i = mem_random(&seed) % LENGTH_OF(fields);
-			n = number();
+			n = fuzz_number(&seed);
 			if (fields[i].at == 20 && left % 2)
 				n = 9 + mem_random(&seed) % 13;
 			if (fields[i].at >= 40 && left % 2)
@@ -384,7 +322,7 @@ entry(enum kind k)
 	n <<= made[k].k_bits;
 	switch (mem_random(&seed) % 8) {
 	case 0:
-		return (number());
+		return (fuzz_number(&seed));
 	case 1:
 		n |= 1;
 		break;
