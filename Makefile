@@ -112,6 +112,7 @@ UNIT_SRC = \
 	tests/unit/qcow2/test_owners.c tests/unit/qcow2/test_repair.c \
 	tests/crash/test_crash.c tests/crash/test_fault.c \
 	tests/crash/test_qcow2.c tests/crash/test_qed.c \
+	tests/crash/test_qed_life.c \
 	tests/unit/core/test_lend.c \
 	tests/unit/qcow2/test_traps.c \
 	tests/unit/qcow2/test_verify.c \
