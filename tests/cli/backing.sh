@@ -273,6 +273,113 @@ run_ok imgtool check top.qcow2
 run_rc 1 imgtool check --backing-chain top.qcow2
 one_line 'top\.qcow2: needs "ext\.raw": not found beside'
 
+# ------------------------------------------------------------------------
+
+# A QED records nothing of a format but that it is raw.
+
+t_begin "QED reads through to every format, and every format through QED"
+qemu-img convert -O raw base.qcow2 want.raw
+for fmt in raw vpc qcow2 qed; do
+	qemu-img convert -O $fmt want.raw b.$fmt
+	run_ok imgtool create -q -f qed -b b.$fmt -F $fmt o.qed
+	run_ok imgtool compare o.qed -F raw want.raw
+	run_ok qemu-img compare -f qed -F raw o.qed want.raw
+	run_ok imgtool dd-write of=o.qed if=noise bs=1k seek=3000
+	run_ok imgtool convert o.qed got.raw
+	run_ok qemu-img compare -f qed -F raw o.qed got.raw
+	run_ok qemu-img check o.qed
+	[ "$(allocated o.qed)" -eq 2 ] || fail "$(allocated o.qed) clusters"
+done
+run_ok imgtool create -q -f qcow2 -b o.qed -F qed o.qcow2
+run_ok imgtool compare o.qcow2 -F raw got.raw
+run_ok qemu-img compare -f qcow2 -F raw o.qcow2 got.raw
+
+t_begin "what is raw stays raw, whatever it looks like"
+run_ok imgtool create -q -f qed -b b.qed -F raw o.qed
+run_ok imgtool dd-read if=o.qed of=head bs=512 count=1
+head -c 512 b.qed >want.head
+same_bytes head want.head
+
+t_begin "convert -B to QED stores what differs, and hides the rest by zeros"
+run_ok imgtool convert -O qed -B base.raw -F raw new.raw o.qed
+run_ok qemu-img compare -f qed -F raw o.qed new.raw
+run_ok qemu-img check o.qed
+[ "$(allocated o.qed)" -eq 2 ] || fail "$(allocated o.qed) clusters"
+run_ok imgtool map --output=json o.qed
+field 'map(select(.depth == 0)) | map([.start, .length, .zero])' \
+    '[[327680,65536,false],[983040,65536,false],[1310720,131072,true]]'
+run_ok imgtool create -q -f qed -b base.raw -F raw o.qed
+run_ok imgtool convert -n new.raw o.qed
+run_ok qemu-img compare -f qed -F raw o.qed new.raw
+[ "$(allocated o.qed)" -eq 2 ] || fail "$(allocated o.qed) clusters"
+
+t_begin "QED over QED over QED wants the format stated, at every depth at once"
+run_ok imgtool create -q -f qed -b base.raw -F raw 1.qed
+run_ok imgtool dd-write of=1.qed if=noise bs=64k seek=7
+run_ok imgtool convert 1.qed want.raw
+run_ok imgtool create -q -f qed -b 1.qed -F qed 2.qed
+run_ok imgtool create -q -f qed -b 2.qed -F qed 3.qed
+run_ok qemu-img compare -f qed -F raw 3.qed want.raw
+for n in 2 3; do
+	run_rc 1 imgtool convert $n.qed no.raw
+	one_line "$n\\.qed: needs \".\\.qed\": .*; --backing-format qed states"
+	run_ok imgtool compare --backing-format qed $n.qed want.raw
+done
+run_ok imgtool info --backing-chain --backing-format qed 3.qed
+[ "$(grep -c '^image: ' "$OUT")" -eq 4 ] || fail "not four images"
+
+t_begin "-F states it for a result, and with -n for the image that is there"
+run_ok imgtool convert -O qed -B 3.qed -F qed new.raw 4.qed
+run_ok qemu-img compare -f qed -F raw 4.qed new.raw
+run_rc 1 imgtool convert -n want.raw 4.qed
+one_line '4\.qed: needs "3\.qed": .*; -F qed states it$'
+run_ok imgtool convert -n -F qed want.raw 4.qed
+run_ok qemu-img compare -f qed -F raw 4.qed want.raw
+run_rc 1 imgtool convert -n -F vmdk want.raw 4.qed
+one_line 'convert: vmdk: unknown format'
+
+t_begin "--backing, --backing-format and --no-backing are for QED too"
+cp base.raw gone.raw
+run_ok imgtool create -q -f qed -b gone.raw -F raw gone.qed
+run_ok imgtool dd-write of=gone.qed if=noise bs=64k seek=7
+rm gone.raw
+run_rc 1 imgtool convert gone.qed no.raw
+one_line 'gone\.qed: needs "gone\.raw": No such file'
+run_ok imgtool compare --backing base.raw gone.qed want.raw
+run_ok imgtool compare --backing base.qcow2 --backing-format qcow2 gone.qed \
+    want.raw
+run_ok imgtool map --no-backing --output=json gone.qed
+field 'map(select(.data)) | map([.start, .length])' '[[458752,65536]]'
+cp gone.qed before
+run_rc 1 imgtool dd-write --no-backing of=gone.qed if=noise
+one_line 'gone\.qed: not written to without its backing file'
+same_bytes gone.qed before
+
+t_begin "of an image whose format is found out, names stay in its folder"
+run_ok imgtool create -q -f qed -b ../base.raw -F raw sub/o.qed
+run_rc 1 imgtool convert sub/o.qed no.raw
+one_line 'sub/o\.qed: needs ".*": outside of the folder .*: imgtool convert -f qed sub/o\.qed no\.raw$'
+run_ok imgtool convert -f qed sub/o.qed got.raw
+same_bytes got.raw base.raw
+
+t_begin "what is wrong with the image behind a QED is one finding"
+cp base.raw behind.raw
+run_ok imgtool create -q -f qed -b behind.raw -F raw mid.qed
+run_ok imgtool create -q -f qcow2 -b mid.qed -F qed top.qcow2
+rm behind.raw
+finds QED-20 mid.qed
+mkdir behind.raw
+finds QED-20 mid.qed
+rmdir behind.raw
+head -c 3M base.raw >behind.raw
+finds QED-66 mid.qed 0
+run_ok imgtool check --backing-chain top.qcow2
+expect_out '^note QED-66: .*found 0x300000, expected 0x400000'
+qemu-img create -q -u -f qed -b top.qcow2 -F raw mid.qed 4M
+finds QED-21 mid.qed
+run_rc 2 imgtool check --backing-chain top.qcow2
+expect_out '^corrupt QED-21: .* "top\.qcow2"$'
+
 t_begin "a chain is not repaired"
 run_rc 1 imgtool check -r safe --backing-chain top.qcow2
 one_line 'check: -r repairs one image'

@@ -300,3 +300,30 @@ run_rc 1 imgtool create --no-clobber "$dev" 512k
 expect_err 'exists already'
 unloop
 same_bytes dev.img want
+unloop
+
+t_begin "a QED on a device is read, and never written to"
+run_ok imgtool convert -O qed disk.raw dev.img
+truncate -s 12000256 dev.img
+cp dev.img want
+loop dev.img || fail "losetup"
+run_ok imgtool check "$dev"
+expect_out '^warning QED-58: '
+expect_no_out '^(leak|corrupt|fatal) '
+run_ok imgtool compare "$dev" -F raw disk.raw
+run_ok imgtool convert "$dev" got.raw
+same_bytes got.raw disk.raw
+run_rc 1 imgtool dd-write of="$dev" if=data
+expect_err ': QED-58: '
+run_rc 1 imgtool convert -n -f raw disk.raw "$dev"
+expect_err ': QED-58: '
+
+t_begin "no QED is made on a device, and what is there stays"
+for args in 'convert -f raw -O qed disk.raw' 'create -f qed'; do
+	size=1M
+	[ "${args%% *}" = create ] || size=
+	# shellcheck disable=SC2086 # words
+	run_rc 1 imgtool $args "$dev" $size
+	one_line "$dev: a QED cannot be on a device"
+done
+cmp "$dev" want || fail "it was written"
