@@ -156,8 +156,8 @@ HELP_SRC = \
 	tests/crash/cut.c tests/crash/fault.c
 
 # Programs that test scripts run, as "$TOP/tests/<dir>/<name>.t".
-PROG_SRC = tests/interop/cost.c tests/interop/qcow2_plan.c \
-	tests/interop/qcow2_io.c tests/interop/qcow2_big.c
+PROG_SRC = tests/interop/cost.c tests/interop/disk_plan.c \
+	tests/interop/disk_io.c tests/interop/qcow2_big.c
 
 MAN = man/imgtool.1 man/imgtool-check.7 man/img.3 man/img_format.9
 

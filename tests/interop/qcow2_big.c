@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "interop/qcow2_help.h"
+#include "interop/disk_help.h"
 
 #define CLUSTER 512u
 #define PER_BLOCK 4096u /* clusters that a block counts */

@@ -12,10 +12,10 @@
 skip_unless qemu-img qemu-io cmp
 
 : "${SEED:=1}" "${IMAGES:=182}" "${ONLY:=}"
-PLAN=$TOP/tests/interop/qcow2_plan.t
-IO=$TOP/tests/interop/qcow2_io.t
+PLAN=$TOP/tests/interop/disk_plan.t
+IO=$TOP/tests/interop/disk_io.t
 
-# Of each image: how it is made, from qcow2_plan.
+# Of each image: how it is made, from disk_plan.
 cluster=0 refcount=0 compat=0 ext=off lazy=off packing=zlib
 prealloc=off size=0 base=none base_size=0 data=no start=empty slices=0
 snapshots=no grow=no
@@ -111,7 +111,7 @@ same()
 			set -- "$@" $s.raw $f $s
 		done
 	done
-	try "$IO" same "$@"
+	try "$IO" same qcow2 0 "$@"
 	# The file may have the rest of the last cluster.
 	[ "$data" != raw ] || for f in a b; do
 		try cmp -n "$now" disk.raw $f.data
@@ -172,7 +172,7 @@ image()
 		theirs=a ours=b
 		[ $((round % 2)) -eq 1 ] || theirs=b ours=a
 		qemu plan $theirs
-		try "$IO" img plan disk.raw $ours "$slices"
+		try "$IO" img qcow2 0 plan disk.raw $ours "$slices"
 		same
 		[ ! -s ../told ] || {
 			echo "in round $round"
@@ -194,7 +194,7 @@ worker()
 		rm -rf "w$1/cwd"
 		mkdir "w$1/cwd"
 		cp p? "w$1/cwd"
-		eval "$("$PLAN" case "$SEED" "$n")"
+		eval "$("$PLAN" qcow2 "$SEED" "$n")"
 		(cd "w$1/cwd" && image "$n" >../told 2>&1)
 		mv "w$1/told" "told.$n"
 		[ ! -s "told.$n" ] || mv "w$1/cwd" "image.$n"
@@ -209,7 +209,7 @@ worker 1
 wait
 
 for n in ${ONLY:-$(seq 0 $((IMAGES - 1)))}; do
-	options=$("$PLAN" case "$SEED" "$n" | tr '\n' ' ')
+	options=$("$PLAN" qcow2 "$SEED" "$n" | tr '\n' ' ')
 	t_begin "image $n of SEED=$SEED reads the same for both: $options"
 	[ -f "told.$n" ] || fail "not tried"
 	[ ! -s "told.$n" ] || fail "$(cat "told.$n")"

@@ -9,8 +9,8 @@
 
 skip_unless qemu-img qemu-io jq cmp od gzip
 
-PLAN=$TOP/tests/interop/qcow2_plan.t
-IO=$TOP/tests/interop/qcow2_io.t
+PLAN=$TOP/tests/interop/disk_plan.t
+IO=$TOP/tests/interop/disk_io.t
 
 # poke FILE OFFSET OCTAL ...: these bytes there.
 poke()
@@ -457,9 +457,9 @@ rm -f raw.raw
 truncate -s 32M raw.raw
 for round in 1 2; do
 	"$PLAN" plan $round 33554432 65536 60 >plan
-	run_ok "$IO" img plan raw.raw small.qcow2 8
+	run_ok "$IO" img qcow2 0 plan raw.raw small.qcow2 8
 done
-run_ok "$IO" same raw.raw small.qcow2 ''
+run_ok "$IO" same qcow2 0 raw.raw small.qcow2 ''
 run_ok qemu-img compare -f raw -F qcow2 raw.raw small.qcow2
 clean small.qcow2
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 
 /*
- * qcow2_help.h: what the programs share that try qcow2 with random writes.
+ * disk_help.h: what the programs share that try formats with random writes.
  */
 
-#ifndef QCOW2_HELP_H
-#define QCOW2_HELP_H
+#ifndef DISK_HELP_H
+#define DISK_HELP_H
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,4 +102,4 @@ save(const char *path, const uint8_t *p, size_t len)
 		stop("write", path, errno);
 }
 
-#endif /* QCOW2_HELP_H */
+#endif /* DISK_HELP_H */

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: ISC */
 
 /*
- * qcow2_io.c: a plan of qcow2_plan, for the library and for a plain file.
+ * disk_io.c: a plan of disk_plan, for the library and for a plain file.
  *
- *	qcow2_io raw PLAN FILE
+ *	disk_io raw PLAN FILE
  *		do that to a plain file
- *	qcow2_io img PLAN FILE IMAGE SLICES
- *		do that to an image of qcow2 whose disk is what the file has,
- *		and to the file; look all the time, before and after flushes,
- *		whether it reads as it must
- *	qcow2_io same FILE IMAGE SNAPSHOT ...
+ *	disk_io img FORMAT AT PLAN FILE IMAGE SLICES
+ *		do that to an image whose disk, from byte AT on, is what the
+ *		file has, and to the file; look all the time, before and
+ *		after flushes, whether it reads as it must
+ *	disk_io same FORMAT AT FILE IMAGE SNAPSHOT ...
  *		does the library read just these bytes, and is its check
  *		content?  SNAPSHOT is a name, or "" for the active disk
  *
  * Patterns are repeated over what is written, as qemu-io's write -s has it.
  */
 
-#include "interop/qcow2_help.h"
+#include "interop/disk_help.h"
 
 #define PATTERN_MAX 8192
 
@@ -83,6 +83,8 @@ apply(const struct op *o, const struct pattern *p, uint8_t *disk, size_t len)
 /* --- images ----------------------------------------------------------- */
 
 static unsigned nbad;
+static const char *format;
+static uint64_t at; /* where on the disk the file begins */
 
 static void
 report(void *arg, const struct img_finding *f)
@@ -93,7 +95,7 @@ report(void *arg, const struct img_finding *f)
 	if (r->r_severity <= IMG_SEV_NOTE)
 		return;
 	nbad++;
-	fprintf(stderr, "qcow2_io: %s-%u at %" PRIu64 ": %s\n", r->r_format,
+	fprintf(stderr, "disk_io: %s-%u at %" PRIu64 ": %s\n", r->r_format,
 	    r->r_number, f->fi_off, r->r_text);
 }
 
@@ -106,7 +108,7 @@ open_image(const char *path, unsigned flags, unsigned slices,
 	int error;
 
 	memset(&ca, 0, sizeof(ca));
-	ca.ca_args.a_format = img_format_find("qcow2");
+	ca.ca_args.a_format = img_format_find(format);
 	ca.ca_args.a_flags = flags;
 	ca.ca_args.a_slices = slices;
 	ca.ca_args.a_report = report;
@@ -114,7 +116,7 @@ open_image(const char *path, unsigned flags, unsigned slices,
 	ca.ca_flags = IMG_CHAIN_TRUST;
 	error = img_chain_open(&ch, path, NULL, &ca);
 	if (error != 0) {
-		fprintf(stderr, "qcow2_io: %s\n", ca.ca_why);
+		fprintf(stderr, "disk_io: %s\n", ca.ca_why);
 		stop("open", path, error);
 	}
 	return (ch);
@@ -131,15 +133,16 @@ look(struct img *im, const uint8_t *disk, uint64_t off, uint64_t len)
 
 	for (; len > 0; off += n, len -= n) {
 		n = len < sizeof(buf) ? (uint32_t)len : sizeof(buf);
-		error = img_read(im, buf, n, off);
+		error = img_read(im, buf, n, at + off);
 		if (error != 0)
 			stop("img_read", "", error);
-		for (i = 0; i < n; i++)
-			if (buf[i] != disk[off + i]) {
-				printf("byte %" PRIu64 " is %#x, not %#x\n",
-				    off + i, buf[i], disk[off + i]);
-				exit(1);
-			}
+		if (memcmp(buf, disk + off, n) == 0)
+			continue;
+		for (i = 0; buf[i] == disk[off + i];)
+			i++;
+		printf("byte %" PRIu64 " is %#x, not %#x\n", off + i, buf[i],
+		    disk[off + i]);
+		exit(1);
 	}
 }
 
@@ -161,10 +164,11 @@ perform(struct img *im, const struct op *o, const uint8_t *disk)
 	if (o->o_what == 'f')
 		return (img_flush(im));
 	if (o->o_what == 'z')
-		return (img_zero(im, off, left));
+		return (img_zero(im, at + off, left));
 	for (; left > 0 && error == 0; off += n, left -= n) {
-		n = left < 777777 ? (uint32_t)left : 777777;
-		error = img_write(im, disk + off, n, off);
+		n = upto(2) == 0 ? 777777 : 8 << 20;
+		n = left < n ? (uint32_t)left : n;
+		error = img_write(im, disk + off, n, at + off);
 	}
 	return (error);
 }
@@ -231,7 +235,7 @@ do_img(const char *path, const char *file, const char *image,
 	disk = load(file, &len);
 	ch = open_image(image, IMG_RDWR, (unsigned)number(slices), NULL);
 	im = img_chain_image(ch, 0);
-	if (img_size(im) != len)
+	if (img_size(im) != at + len)
 		stop("size", image, EINVAL);
 	follow(im, plan, disk, len);
 	look(im, disk, 0, len);
@@ -258,7 +262,7 @@ do_same(const char *file, const char *image, const char *snapshot)
 	ch = open_image(image, IMG_VERIFY, 0,
 	    *snapshot != '\0' ? snapshot : NULL);
 	im = img_chain_image(ch, 0);
-	if (img_size(im) != len)
+	if (img_size(im) != at + len)
 		stop("size", image, EINVAL);
 	look(im, disk, 0, len);
 	if (*snapshot == '\0') {
@@ -280,12 +284,18 @@ main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	int i;
 
-	if (argc == 4 && is(what, "raw"))
+	if (argc == 4 && is(what, "raw")) {
 		do_raw(argv[2], argv[3]);
-	else if (argc == 6 && is(what, "img"))
-		do_img(argv[2], argv[3], argv[4], argv[5]);
-	else if (argc > 4 && argc % 3 == 2 && is(what, "same"))
-		for (i = 2; i < argc; i += 3)
+		return (0);
+	}
+	if (argc > 4) {
+		format = argv[2];
+		at = number(argv[3]);
+	}
+	if (argc == 8 && is(what, "img"))
+		do_img(argv[4], argv[5], argv[6], argv[7]);
+	else if (argc > 6 && argc % 3 == 1 && is(what, "same"))
+		for (i = 4; i < argc; i += 3)
 			do_same(argv[i], argv[i + 1], argv[i + 2]);
 	else
 		stop("usage", what, EINVAL);
