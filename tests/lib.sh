@@ -210,6 +210,29 @@ differ()
 	fail "$1 and $2 are the same"
 }
 
+# poke FILE OFFSET OCTAL ...: these bytes there.
+poke()
+{
+	t_file=$1 t_off=$2
+	shift 2
+	for t_byte; do
+		# shellcheck disable=SC2059 # the format is the byte
+		printf "\\$t_byte"
+	done | dd of="$t_file" bs=1 seek="$t_off" conv=notrunc status=none
+}
+
+# peek FILE OFFSET BYTES: in hexadecimal.
+peek()
+{
+	od -An -v -tx1 -j "$2" -N "$3" "$1" | tr -d ' \n'
+}
+
+# words SEED LENGTH: bytes that are nowhere else, and never zeros.
+words()
+{
+	yes "disk $1 $2 the quick brown fox" | head -c "$2"
+}
+
 t_end()
 {
 	t_status=$?

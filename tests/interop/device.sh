@@ -11,12 +11,6 @@ skip_unless jq cmp od
 
 COST=$TOP/tests/interop/cost.t
 
-# words LENGTH: never zeros.
-words()
-{
-	yes "$1 words on a device" | head -c "$2"
-}
-
 SIZE=$((8 * 1048576 + 37 * 512))
 words start 3000000 >disk.raw
 truncate -s 6M disk.raw

@@ -6,74 +6,18 @@
 # of the list of what implementations fell into; Tn below are its numbers).
 
 . "$TOP/tests/lib.sh"
+FORMAT=qcow2
+. "$TOP/tests/imagelib.sh"
 
 skip_unless qemu-img qemu-io jq cmp od gzip
 
 PLAN=$TOP/tests/interop/disk_plan.t
 IO=$TOP/tests/interop/disk_io.t
 
-# poke FILE OFFSET OCTAL ...: these bytes there.
-poke()
-{
-	poke_file=$1 poke_off=$2
-	shift 2
-	for byte; do
-		# shellcheck disable=SC2059 # the format is the byte
-		printf "\\$byte"
-	done | dd of="$poke_file" bs=1 seek="$poke_off" conv=notrunc status=none
-}
-
-# peek FILE OFFSET BYTES: in hexadecimal.
-peek()
-{
-	od -An -v -tx1 -j "$2" -N "$3" "$1" | tr -d ' \n'
-}
-
 # be64 FILE OFFSET: in decimal, where it is less than 2^63.
 be64()
 {
 	echo $((0x$(peek "$1" "$2" 8)))
-}
-
-# words SEED LENGTH: bytes that are nowhere else, and never zeros.
-words()
-{
-	yes "disk $1 $2 the quick brown fox" | head -c "$2"
-}
-
-# clean FILE: neither checker has anything to say.
-clean()
-{
-	run_ok qemu-img check -f qcow2 "$1"
-	run_ok imgtool check --deep --output=json -f qcow2 "$1" &&
-	    field '[.findings[] | select(.severity != "note")]' '[]'
-}
-
-# alike FILE: imgtool and qemu-img read the same, which is in got.raw.
-alike()
-{
-	rm -f want.raw got.raw
-	run_ok qemu-img convert -f qcow2 -O raw "$1" want.raw
-	run_ok imgtool convert -f qcow2 -O raw "$1" got.raw &&
-	    same_bytes want.raw got.raw
-}
-
-# put FILE OFFSET SEED LENGTH: words, by imgtool.
-put()
-{
-	words "$3" "$4" >data
-	run_ok imgtool dd-write -f qcow2 of="$1" if=data bs=512 \
-	    seek=$(($2 / 512)) status=none
-}
-
-# unwritable FILE ROW: a write is refused for that, and nothing changes.
-unwritable()
-{
-	cp "$1" before
-	words no 512 >data
-	run_rc 1 imgtool dd-write -f qcow2 of="$1" if=data status=none
-	one_line "$1: $2 "
-	same_bytes "$1" before
 }
 
 t_begin "an image whose writer was killed is read, checked, and not written to"

@@ -40,12 +40,6 @@ size_is()
 	[ "$got" = "$2" ] || fail "$1: virtual-size $got, expected $2"
 }
 
-# words SEED LENGTH: bytes that are nowhere else, and never zeros.
-words()
-{
-	yes "disk $1 $2 the quick brown fox" | head -c "$2"
-}
-
 # place SEED LENGTH OFFSET FILE: put such bytes there.
 place()
 {
