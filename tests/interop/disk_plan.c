@@ -102,7 +102,9 @@ do_qed(const char *seed, const char *nth)
 		table = 1;
 	}
 	state = number(seed) * 1000003 + n;
-	size = (bits < 14        ? 9 + upto(14) :
+	/* The first two: more clusters than a cluster has bytes. */
+	size = (pair < 2         ? 27 + upto(9) :
+		       bits < 14 ? 9 + upto(14) :
 		       bits < 20 ? 9 :
 				   25) *
 		MIB +
@@ -111,7 +113,7 @@ do_qed(const char *seed, const char *nth)
 	max = UINT64_C(1) << (2 * (table + bits - 3) + bits < 62 ?
 		      2 * (table + bits - 3) + bits :
 		      62);
-	kind = (unsigned)upto(4);
+	kind = pair < 2 ? 0 : (unsigned)upto(4);
 	if (kind == 1)
 		at = l2 - size / 2;
 	else if (kind == 2)
@@ -119,7 +121,7 @@ do_qed(const char *seed, const char *nth)
 	else if (kind == 3)
 		at = max - size;
 	at -= at % (UINT64_C(1) << bits);
-	if (at < UINT64_C(1) << 40)
+	if (at < UINT64_C(1) << 40 && pair > 1)
 		base = PICK("none", "none", "raw", "qcow2", "qed", "vpc");
 	base_size = at + size / 2 + upto(size / 1024) * 1024;
 	if (at > 0 && upto(4) == 0)
@@ -129,7 +131,7 @@ do_qed(const char *seed, const char *nth)
 	/* qemu grows no image over a longer one. */
 	can_grow = kind < 3 && (is(base, "none") || base_size <= at + size);
 	if (at == 0 && is(base, "none"))
-		start = PICK("empty", "full");
+		start = pair < 2 ? "full" : PICK("empty", "full");
 	printf("cluster=%u\ntable=%u\n", 1u << bits, 1u << table);
 	printf("at=%" PRIu64 "\nsize=%" PRIu64 "\nbase=%s\nbase_size=%" PRIu64
 	       "\nstart=%s\n",
