@@ -100,12 +100,12 @@ data_then_l2_then_l1_with_barriers_between(void **state)
 	fx_use(&fx, IMG_RDWR);
 	start_log();
 	fx_writes(&fx, 1 << 20, 512);
-	logged("w50000+200 r60000 ra0000 ");
+	logged("r60000 w50000+200 ra0000 ");
 	assert_int_equal(img_flush(fx.fx_im), 0);
 	logged("b w60000+200 b w10000+200 b ");
 	fx_writes(&fx, (1 << 20) + 65536, 512); /* the table is there now */
 	assert_int_equal(img_flush(fx.fx_im), 0);
-	logged("wa0000+200 rb0000 b w60000+200 b ");
+	logged("rb0000 wa0000+200 b w60000+200 b ");
 	fx_writes(&fx, 1 << 20, 100); /* and the cluster too */
 	assert_int_equal(img_flush(fx.fx_im), 0);
 	logged("w50000+64 b ");
@@ -248,7 +248,7 @@ what_is_copied_is_written_before_the_barrier(void **state)
 	start_log();
 	fx_writes(&fx, 5 * C + 1000, 100);
 	assert_int_equal(img_flush(fx.fx_im), 0);
-	logged("w5000+3e8 w544c+bb4 w53e8+64 b w3000+200 b ");
+	logged("r6000 w5000+3e8 w544c+bb4 w53e8+64 b w3000+200 b ");
 	fx_close(&fx);
 	fx_done(&fx);
 }
@@ -284,7 +284,7 @@ stray_bytes_at_the_end_are_never_seen(void **state)
 	assert_int_equal(fx.fx_sink.s_n, 0);
 	start_log();
 	fx_writes(&fx, 5 * C + 2000, 100);
-	logged("r6000 w67d0+64 r7000 ");
+	logged("r6000 r7000 w67d0+64 ");
 	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_use(&fx, 0);
