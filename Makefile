@@ -144,7 +144,8 @@ UNIT_SRC = \
 	tests/unit/qed/test_alloc.c \
 	tests/unit/qed/test_zero.c \
 	tests/unit/qed/test_check.c \
-	tests/unit/qed/test_traps.c
+	tests/unit/qed/test_traps.c \
+	tests/unit/qed/test_create.c tests/unit/qed/test_info.c
 
 # Linked into every program of UNIT_SRC and PROG_SRC: what they share.
 HELP_SRC = \

@@ -5,6 +5,7 @@
 #include "unit/help/test.h"
 
 #include "qcow2/tool.h"
+#include "unit/help/told.h"
 
 #define CLUSTER 4096u
 #define NCLUSTERS 32u
@@ -15,97 +16,12 @@
 
 static struct mem_env env;
 static struct mem mem;
-static char told[65536];
-static unsigned depth;
-static int was_top, broken;
-
-static void
-say(const char *text)
-{
-	size_t at = strlen(told), n = strlen(text);
-
-	if (at + n < sizeof(told))
-		memcpy(told + at, text, n + 1);
-}
-
-/*
- * Everything in a line: "key=value | key{key=value } key[{} {} ]"; what means
- * the same for every format comes before the bar.
- */
-static int
-item(void *arg, const struct img_item *it)
-{
-	char num[32];
-
-	(void)arg;
-	if (it->it_top && !was_top)
-		broken = 1;
-	if (was_top && !it->it_top)
-		say("| ");
-	was_top = it->it_top;
-	if (it->it_key != NULL && it->it_kind != IMG_K_END &&
-	    it->it_kind != IMG_K_ENDLIST)
-		say(it->it_key);
-	switch (it->it_kind) {
-	case IMG_K_BEGIN:
-	case IMG_K_LIST:
-		depth++;
-		say(it->it_kind == IMG_K_BEGIN ? "{" : "[");
-		return (0);
-	case IMG_K_END:
-	case IMG_K_ENDLIST:
-		if (depth-- == 0)
-			broken = 1;
-		say(it->it_kind == IMG_K_END ? "} " : "] ");
-		return (0);
-	case IMG_K_STR:
-		say(it->it_key != NULL ? "=" : "");
-		say(it->it_str);
-		break;
-	default:
-		snprintf(num, sizeof(num), "=%llu",
-		    (unsigned long long)it->it_num);
-		say(num);
-	}
-	say(" ");
-	return (0);
-}
 
 /* ENXIO where it cannot even be opened. */
 static int
 info(void)
 {
-	struct img *im;
-	int error;
-
-	told[0] = '\0';
-	depth = 0;
-	was_top = 1;
-	broken = 0;
-	if (mem_open(&im, &env, &mem, &img_qcow2, 0, NULL) != 0)
-		return (ENXIO);
-	env.e_opening = 1;
-	error = img_info(im, item, NULL);
-	env.e_opening = 0;
-	assert_int_equal(broken, 0);
-	assert_int_equal(depth, 0);
-	assert_int_equal(mem_close(im, &env), 0);
-	assert_true(mem_env_sound(&env));
-	return (error);
-}
-
-static void
-has(const char *text)
-{
-	if (strstr(told, text) == NULL)
-		fail_msg("\"%s\" is not in: %s", text, told);
-}
-
-static void
-has_not(const char *text)
-{
-	if (strstr(told, text) != NULL)
-		fail_msg("\"%s\" is in: %s", text, told);
+	return (told_of(&env, &mem, &img_qcow2));
 }
 
 static void
@@ -227,7 +143,7 @@ a_new_image_is_told_in_full(void **state)
 	(void)state;
 	make("");
 	assert_int_equal(info(), 0);
-	assert_string_equal(told,
+	assert_string_equal(told_text,
 	    "dirty-flag=0 | compat=1.1 compression-type=zlib lazy-refcounts=0 "
 	    "refcount-bits=16 corrupt=0 extended-l2=0 version=3 "
 	    "header-length=112 incompatible-features=0 "
@@ -245,11 +161,11 @@ flags_are_told(void **state)
 	mem_put64(&mem, QCOW2_H_INCOMPAT, QCOW2_I_DIRTY | QCOW2_I_CORRUPT);
 	mem_put64(&mem, QCOW2_H_COMPAT, 0x11);
 	assert_int_equal(info(), 0);
-	has("dirty-flag=1 ");
-	has("corrupt=1 ");
-	has("lazy-refcounts=1 ");
-	has("refcount-bits=1 ");
-	has("compatible-features=17 ");
+	told_has("dirty-flag=1 ");
+	told_has("corrupt=1 ");
+	told_has("lazy-refcounts=1 ");
+	told_has("refcount-bits=1 ");
+	told_has("compatible-features=17 ");
 	mem_free(&mem);
 }
 
@@ -260,17 +176,18 @@ snapshots_are_told(void **state)
 	make("");
 	add_snapshots();
 	assert_int_equal(info(), 0);
-	has("snapshots[{id=1 name=first vm-state-size=1099511627776 "
+	told_has(
+	    "snapshots[{id=1 name=first vm-state-size=1099511627776 "
 	    "date-sec=1000 date-nsec=2000 vm-clock-sec=5 vm-clock-nsec=7 "
 	    "icount=99 } {id=2 name=the second vm-state-size=0 "
 	    "date-sec=1000 date-nsec=2000 vm-clock-sec=5 vm-clock-nsec=7 } "
 	    "] ");
-	has("snapshots-offset=32768 ");
+	told_has("snapshots-offset=32768 ");
 	/* The second one ends outside the file. */
 	mem_set_len(&mem, SNAPS + 80);
 	assert_int_equal(info(), 0);
-	has("name=first ");
-	has_not("name=the second");
+	told_has("name=first ");
+	told_has_not("name=the second");
 	mem_free(&mem);
 }
 
@@ -281,12 +198,13 @@ bitmaps_are_told_while_they_are_valid(void **state)
 	make("");
 	add_bitmaps();
 	assert_int_equal(info(), 0);
-	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } "
-	    "{flags[] name=b2 granularity=512 } ] ");
-	has("header-extensions[{name=bitmaps type=595929205 length=24 } ] ");
+	told_has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } "
+		 "{flags[] name=b2 granularity=512 } ] ");
+	told_has(
+	    "header-extensions[{name=bitmaps type=595929205 length=24 } ] ");
 	mem_put64(&mem, QCOW2_H_AUTOCLEAR, 0);
 	assert_int_equal(info(), 0);
-	has_not("b1");
+	told_has_not("b1");
 	mem_free(&mem);
 }
 
@@ -300,15 +218,15 @@ damaged_bitmaps_end_the_list(void **state)
 	add_bitmaps();
 	mem_put(&mem, BITMAPS + 32 + 17, &b, 1);
 	assert_int_equal(info(), 0);
-	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
+	told_has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
 	add_bitmaps();
 	/* A name that is longer than the directory, and than the file. */
 	mem_put32(&mem, BITMAPS + 32 + 16, 9);
 	assert_int_equal(info(), 0);
-	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
+	told_has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
 	mem_put32(&mem, BITMAPS + 32 + 20, UINT32_MAX);
 	assert_int_equal(info(), 0);
-	has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
+	told_has("bitmaps[{flags[in-use auto ] name=b1 granularity=65536 } ] ");
 	mem_free(&mem);
 }
 
@@ -321,7 +239,7 @@ a_damaged_luks_header_tells_nothing(void **state)
 	add_luks("xts-plain64");
 	mem_put(&mem, LUKS, "X", 1);
 	assert_int_equal(info(), 0);
-	has("encrypt{format=luks } ");
+	told_has("encrypt{format=luks } ");
 	mem_free(&mem);
 }
 
@@ -333,19 +251,19 @@ encryption_is_told_without_a_key(void **state)
 	add_bitmaps();
 	add_luks("xts-plain64");
 	assert_int_equal(info(), 0);
-	has("encrypted=1 ");
-	has("encrypt{format=luks cipher-alg=aes-256 cipher-mode=xts "
-	    "ivgen-alg=plain64 hash-alg=sha256 uuid=the-uuid "
-	    "payload-offset=4096 master-key-iters=4711 "
-	    "slots[{active=0 key-offset=0 } "
-	    "{active=1 iters=815 key-offset=1536 stripes=4000 } ");
+	told_has("encrypted=1 ");
+	told_has("encrypt{format=luks cipher-alg=aes-256 cipher-mode=xts "
+		 "ivgen-alg=plain64 hash-alg=sha256 uuid=the-uuid "
+		 "payload-offset=4096 master-key-iters=4711 "
+		 "slots[{active=0 key-offset=0 } "
+		 "{active=1 iters=815 key-offset=1536 stripes=4000 } ");
 	add_luks("cbc-essiv:sha256");
 	assert_int_equal(info(), 0);
-	has("cipher-alg=aes-512 cipher-mode=cbc ivgen-alg=essiv "
-	    "ivgen-hash-alg=sha256 ");
+	told_has("cipher-alg=aes-512 cipher-mode=cbc ivgen-alg=essiv "
+		 "ivgen-hash-alg=sha256 ");
 	mem_put32(&mem, QCOW2_H_CRYPT, QCOW2_CRYPT_AES);
 	assert_int_equal(info(), 0);
-	has("encrypt{format=aes } ");
+	told_has("encrypt{format=aes } ");
 	mem_free(&mem);
 }
 
@@ -355,12 +273,12 @@ what_is_referenced_is_told(void **state)
 	(void)state;
 	make("backing_file=b,backing_fmt=vhd");
 	assert_int_equal(info(), 0);
-	has("backing-filename=b backing-filename-format=vpc ");
+	told_has("backing-filename=b backing-filename-format=vpc ");
 	mem_free(&mem);
 	make("data_file=d,data_file_raw=on");
 	assert_int_equal(info(), 0);
-	has("data-file=d data-file-raw=1 ");
-	has_not("backing");
+	told_has("data-file=d data-file-raw=1 ");
+	told_has_not("backing");
 	mem_free(&mem);
 }
 
@@ -370,7 +288,7 @@ version_2_has_no_more_than_it_has(void **state)
 	(void)state;
 	make("compat=0.10");
 	assert_int_equal(info(), 0);
-	assert_string_equal(told,
+	assert_string_equal(told_text,
 	    "dirty-flag=0 | compat=0.10 compression-type=zlib "
 	    "refcount-bits=16 version=2 header-length=72 l1-size=1 "
 	    "l1-offset=12288 refcount-table-offset=4096 "
