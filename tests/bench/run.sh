@@ -109,7 +109,8 @@ I=$IMGTOOL
 cp --sparse=always disk.raw sparse.raw
 "$I" convert -f raw -O qcow2 disk.raw disk.qcow2
 "$I" convert -c -f raw -O qcow2 disk.raw packed.qcow2
-cat ./*.raw ./*.vhd ./*.qcow2 >/dev/null
+"$I" convert -f raw -O qed disk.raw disk.qed
+cat ./*.raw ./*.vhd ./*.qcow2 ./*.qed >/dev/null
 sync
 
 echo "$MIB MiB of noise, text, zeros and holes; best of $RUNS, milliseconds"
@@ -165,6 +166,16 @@ row 'check of qcow2' "$I check -f qcow2 disk.qcow2" \
 row 'check of compressed' "$I check -f qcow2 packed.qcow2" \
     "cat of 64 KiB" "head -c 65536 packed.qcow2 | cat" \
     "qemu-img check -f qcow2 packed.qcow2"
+
+row 'raw to qed' "$I convert -f raw -O qed disk.raw out.qed" \
+    "$cp" "$cp disk.raw out.raw && sync out.raw" \
+    "$q -f raw -O qed disk.raw out.qed && sync out.qed"
+row 'qed to raw' "$I convert -f qed -O raw disk.qed out.raw" \
+    "$cp" "$cp disk.qed out.qed && sync out.qed" \
+    "$q -f qed -O raw disk.qed out.raw && sync out.raw"
+row 'check of qed' "$I check -f qed disk.qed" \
+    "cat of 64 KiB" "head -c 65536 disk.qed | cat" \
+    "qemu-img check -f qed disk.qed"
 
 # 128 MiB of L2 tables and 32 MiB of refcounts.
 if "$I" create -q -f qcow2 -o preallocation=metadata full.qcow2 1T; then

@@ -58,6 +58,8 @@ make_all()
 	with 1500000000 convert -f raw -O raw disk.raw "$1/raw.raw"
 	with 1500000000 create -f vhd "$1/empty.vhd" 5M
 	with 1500000000 create -f vhd -o subformat=fixed "$1/emptyfixed.vhd" 5M
+	with 1500000000 convert -f raw -O qed disk.raw "$1/disk.qed"
+	with 1500000000 create -f qed "$1/empty.qed" 5M
 	SOURCE_DATE_EPOCH=1500000000 "$IMGTOOL" convert -O vhd --size=5313024 \
 	    - "$1/pipe.vhd" <disk.raw || fail "from standard input"
 }
@@ -67,7 +69,7 @@ make_all one
 sleep 1.1
 make_all two
 for f in dynamic.vhd fixed.vhd small.vhd raw.raw empty.vhd emptyfixed.vhd \
-    pipe.vhd; do
+    disk.qed empty.qed pipe.vhd; do
 	same_bytes one/$f two/$f
 done
 
@@ -93,6 +95,8 @@ cp --sparse=always disk.raw holes.raw
 for f in full.raw holes.raw; do
 	with 1500000000 convert -f raw -O vhd $f two/dynamic.vhd
 	same_bytes one/dynamic.vhd two/dynamic.vhd
+	with 1500000000 convert -f raw -O qed $f two/disk.qed
+	same_bytes one/disk.qed two/disk.qed
 done
 
 t_begin "so do a pipe, and a source in another format"
@@ -103,6 +107,8 @@ same_bytes one/dynamic.vhd two/dynamic.vhd
 qemu-img convert -f raw -O vpc -o force_size=on disk.raw qemu.vhd
 with 1500000000 convert -f vhd -O vhd qemu.vhd two/dynamic.vhd
 same_bytes one/dynamic.vhd two/dynamic.vhd
+with 1500000000 convert -f vhd -O qed qemu.vhd two/disk.qed
+same_bytes one/disk.qed two/disk.qed
 
 t_begin "name, size, options and epoch each change the unique id"
 with 1500000000 create -f vhd a.vhd 5M
@@ -128,6 +134,18 @@ other a.vhd b.vhd
 now=$(($(date +%s) - 946684800))
 t=$((0x$(stamp a.vhd)))
 [ $t -le $now ] && [ $t -ge $((now - 600)) ] || fail "time stamp $t, not $now"
+
+t_begin "a QED has neither, and is the same at any time"
+for c in 'convert -f raw -O qed disk.raw' 'create -f qed'; do
+	size=5M
+	case $c in
+	convert*) want=one/disk.qed size= ;;
+	*)	want=one/empty.qed ;;
+	esac
+	# shellcheck disable=SC2086 # words
+	run_ok imgtool $c a.qed $size
+	same_bytes a.qed $want
+done
 
 t_begin "uuid= and timestamp= win over the variable"
 with 1500000000 create -f vhd -o \
