@@ -83,6 +83,18 @@ for f in dynamic.vhd fixed.vhd; do
 done
 rm -f qemu.raw
 
+t_begin "by way of QED all bytes come back too, and qemu-img sees the same"
+run_ok imgtool convert -f vhd -O qed dynamic.vhd disk.qed
+run_ok imgtool check --deep disk.qed
+expect_no_out '^(warning|leak|corrupt|fatal) '
+[ "$(kib disk.qed)" -le $(($(kib disk.raw) + 1024)) ] ||
+    fail "$(kib disk.qed) KiB, disk.raw: $(kib disk.raw)"
+run_ok qemu-img check -f qed disk.qed
+run_ok qemu-img compare -f raw -F qed disk.raw disk.qed
+run_ok imgtool convert -f qed -O vhd -o subformat=fixed disk.qed fixed.vhd
+head -c $SIZE fixed.vhd | cmp - disk.raw || fail "not the disk"
+rm -f disk.qed
+
 t_begin "the same through standard input and output"
 # shellcheck disable=SC2002 # a pipe is what is tested
 cat disk.raw |

@@ -89,7 +89,7 @@ make()
 }
 
 # checked FILE: qemu-img's check has nothing to say, but for a leak that is
-# none for every $cluster - 1 clusters of the file (Q3).
+# none for every $cluster - 1 clusters of the file.
 checked()
 {
 	leaks=$(($(wc -c <"$1") / cluster / (cluster - 1)))
