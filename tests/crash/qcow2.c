@@ -225,12 +225,19 @@ subject_qcow2(struct subject *su, const struct qsetup *qs)
 static const char *
 qcow2_before(struct subject *su, struct mem *files, unsigned required)
 {
+	const char *why;
 	uint64_t leaks;
 
 	if (has(su, QS_FRESH) && mem_is(&files[0], 0, 512, 0) &&
 	    required == su->su_guest.g_mark[0].ma_seq)
 		return (NULL);
-	return (mkqcow2_judge(&files[0], &leaks));
+	why = mkqcow2_judge(&files[0], &leaks);
+	/* What claims to be up to date is. */
+	if (why[0] == '\0' && has(su, QS_BITMAPS) &&
+	    (mem_get32(&files[0], 92) & 1) != 0)
+		why = subject_compare(su, files, NULL, &su->su_old,
+		    "changed, but the autoclear bits are set");
+	return (why);
 }
 
 /* The data file alone is the disk. */
@@ -264,11 +271,6 @@ qcow2_after(struct subject *su, struct mem *files, unsigned required, int bytes)
 		    "a snapshot has changed");
 	if (why[0] == '\0' && has(su, QS_RAW))
 		why = judge_raw(su, files, required, bytes);
-	/* What claims to be up to date is. */
-	if (why[0] == '\0' && has(su, QS_BITMAPS) &&
-	    (mem_get32(&files[0], 92) & 1) != 0)
-		why = subject_compare(su, files, NULL, &su->su_old,
-		    "changed, but the autoclear bits are set");
 	return (why);
 }
 

@@ -135,25 +135,15 @@ qed_before(struct subject *su, struct mem *files, unsigned required)
 	if (files[0].m_len >= 64 && (mkqed_get(&files[0], 16, 8) & 2) != 0)
 		return ("marked to be checked");
 	why = mkqed_judge(&files[0], &leaks);
+	/* What claims to be up to date is. */
+	if (why[0] == '\0' && mkqed_get(&files[0], 32, 8) != 0)
+		why = subject_compare(su, files, NULL, &su->su_old,
+		    "changed, but the autoclear bits are set");
 	/* A fresh file with a header was not touched yet, or is complete. */
 	if (why[0] == '\0' && has(su, QS_FRESH) && has(su, QS_NOFLUSH) &&
 	    su->su_errors == 0 && !mem_equal(&files[0], &su->su_base[0]))
 		why = subject_compare(su, files, NULL, &su->su_guest,
 		    "has its header, but is not complete");
-	return (why);
-}
-
-static const char *
-qed_after(struct subject *su, struct mem *files, unsigned required, int bytes)
-{
-	const char *why = "";
-
-	(void)required;
-	(void)bytes;
-	/* What claims to be up to date is. */
-	if (mkqed_get(&files[0], 32, 8) != 0)
-		why = subject_compare(su, files, NULL, &su->su_old,
-		    "changed, but the autoclear bits are set");
 	return (why);
 }
 
@@ -175,6 +165,5 @@ static const struct subject_kind qed_kind = {
 	.sk_format = "qed",
 	.sk_lend = qed_lend,
 	.sk_before = qed_before,
-	.sk_after = qed_after,
 	.sk_worked = qed_worked,
 };
