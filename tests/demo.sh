@@ -65,6 +65,19 @@ number()
 	printf '%d' "0x$(od -An -tx1 -j "$2" -N 8 "$1" | tr -d ' \n')"
 }
 
+# The same of a QED: the first byte is the least significant one.
+little()
+{
+	printf '%d' "0x$(od -An -v -tx1 -j "$2" -N 8 "$1" |
+	    awk '{ for (i = 8; i > 0; i--) printf "%s", $i }')"
+}
+
+# octal FILE OFFSET: these eight bytes as printf takes them.
+octal()
+{
+	od -An -v -to1 -j "$2" -N 8 "$1" | sed 's/ /\\/g' | tr -d '\n'
+}
+
 # A directory with real files that fit into the disk.
 files()
 {
@@ -117,6 +130,14 @@ show imgtool dd-write of=overlay.qcow2 if=disk.raw bs=64k count=1 seek=3087
 show imgtool map -s 0xc000000 overlay.qcow2
 show imgtool check --backing-chain overlay.qcow2
 
+say "To QED, and a QED of what differs: 64 KiB again"
+show imgtool convert -f qcow2 -O qed packed.qcow2 disk.qed
+show imgtool create -f qed -b disk.qed -F qed overlay.qed
+show imgtool dd-write of=overlay.qed if=disk.raw bs=64k count=1 seek=3087
+show imgtool info overlay.qed
+show imgtool check --backing-chain overlay.qed
+show imgtool compare disk.raw disk.qed
+
 if command -v qemu-img >/dev/null 2>&1; then
 	say "A snapshot made by qemu-img stays what it was"
 	show qemu-img snapshot -c before disk.qcow2
@@ -131,6 +152,12 @@ say "Row 0 of the block table now points beyond the end of the file"
 show cp dynamic.vhd bad.vhd
 damage bad.vhd 1536 '\177\377\377\000'
 finds VHD-51 bad.vhd
+
+say "Two guest clusters of a QED now share one: to write one spoils the other"
+show cp disk.qed bad.qed
+entry=$(little bad.qed 65536)
+damage bad.qed $((entry + 8)) "$(octal bad.qed "$entry")"
+finds QED-41 bad.qed
 
 say "The refcount of the L1 table is now 0: the next writer would overwrite it"
 show imgtool convert -f raw -O qcow2 disk.raw bad.qcow2
