@@ -127,10 +127,12 @@ count_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 static void
 tell_entries(struct img *im, const struct check *ck)
 {
-	if (im->im_size == 0 && ck->ck_top > 0)
+	uint64_t size = img_le64(qed(im)->q_head + QED_H_SIZE);
+
+	if (size == 0 && ck->ck_top > 0)
 		img_raise_num(im, IMG_QED_SIZE_ZERO, QED_H_SIZE, IMG_WANT_MIN,
 		    0, ck->ck_top);
-	else if (ck->ck_beyond > 0)
+	else if (ck->ck_beyond > 0 && size % IMG_SECTOR == 0)
 		raise_n(im, IMG_QED_BEYOND, ck->ck_beyond_at, ck->ck_beyond);
 	if (ck->ck_deep && ck->ck_zeros > 0 &&
 	    !(im->im_needs & IMG_NEEDS_BACKING))

@@ -24,7 +24,7 @@ struct plan {
 	uint64_t pl_size; /* of the disk */
 	uint32_t pl_bits; /* log2 of the cluster size */
 	uint32_t pl_table;
-	char pl_backing[QED_BACKING_MAX + 1]; /* "" for none */
+	char pl_backing[QED_BACKING_MADE + 1]; /* "" for none */
 	char pl_format[16];
 };
 

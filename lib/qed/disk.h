@@ -47,7 +47,9 @@
 /* Entries below are no offsets: the low 12 bits are reserved. */
 #define QED_E_RESERVED 4096u
 
-/* qemu: shorter than PATH_MAX; older ones: 1024 */
-#define QED_BACKING_MAX 1023u
+/* Of the backing file's name: qemu reads less than Linux's PATH_MAX ... */
+#define QED_BACKING_MAX 4095u
+/* ... and old versions of it less than 1024 bytes, so no longer one is made. */
+#define QED_BACKING_MADE 1023u
 
 #endif /* QED_DISK_H */
