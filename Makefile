@@ -122,7 +122,7 @@ UNIT_SRC = \
 	tests/crash/test_qcow2_fault.c tests/crash/test_qed_fault.c \
 	tests/unit/qcow2/test_map.c \
 	tests/unit/qcow2/test_count.c \
-	tests/unit/qcow2/test_write.c \
+	tests/unit/qcow2/test_write.c tests/unit/qcow2/test_claims.c \
 	tests/unit/qcow2/test_zero.c \
 	tests/fuzz/test_fuzz.c \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
