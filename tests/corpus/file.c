@@ -74,7 +74,10 @@ file_read(const struct line *l, const struct image *im, void *buf, size_t len,
 	ssize_t n;
 
 	memset(buf, 0, len);
-	while (len > 0 && off <= INT64_MAX) {
+	/* No file is that long. */
+	if (off > INT64_MAX - len)
+		return;
+	while (len > 0) {
 		n = pread(im->im_fd, p, len, (off_t)off);
 		if (n == -1)
 			die(l, "cannot read the image");
