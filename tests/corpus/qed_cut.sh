@@ -16,11 +16,11 @@ need_mkimage
 length=49152
 
 # The header's fields, where a cluster begins or ends, where tables have
-# entries, and every 173rd.
+# entries, and every 241st.
 cuts()
 {
 	awk -v len=$length 'BEGIN {
-		for (n = 0; n < len; n += n < 68 ? 1 : 173)
+		for (n = 0; n < len; n += n < 68 ? 1 : 241)
 			print n
 		for (n = 4096; n <= len; n += 4096)
 			for (k = n - 10; k < n + 10 && k < len; k++)
