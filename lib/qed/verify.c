@@ -13,8 +13,9 @@
  *	tell	which L2 entries are to blame for the rest
  *
  * Where an L2 table and data share clusters, one of the entries lies.  It is
- * the L1 entry where what it leads to does not look like a table.  Of tables
- * that overlap, the first one is looked into.
+ * the L1 entry where what it leads to does not look like a table; but what a
+ * table itself says of its clusters is no reason not to believe in it.  Of
+ * tables that overlap, the first one is looked into.
  */
 
 #include "qed/qed.h"
@@ -24,6 +25,7 @@ struct verify {
 	int ve_overlap;    /* tables overlap in this window */
 	int ve_tell;       /* there are flaws in any window */
 	uint64_t ve_flaws; /* of entries, counted in silence */
+	uint64_t ve_own;   /* where the table is that they are in */
 };
 
 uint8_t
@@ -199,6 +201,27 @@ mark_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 }
 
 static int
+enter_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
+    int *down)
+{
+	struct verify *ve = arg;
+
+	(void)im;
+	(void)i;
+	(void)down;
+	ve->ve_own = n->n_off;
+	return (0);
+}
+
+/* Does an entry lead into the table that it is in? */
+static int
+is_own(const struct img *im, const struct verify *ve, const struct qed_entry *n)
+{
+	return (n->n_off >= ve->ve_own &&
+	    n->n_off - ve->ve_own < qed(im)->q_table_len);
+}
+
+static int
 mark_data(struct img *im, void *arg, uint64_t voff, uint64_t at,
     const struct qed_entry *n)
 {
@@ -212,6 +235,10 @@ mark_data(struct img *im, void *arg, uint64_t voff, uint64_t at,
 		ve->ve_flaws++;
 	if (n->n_off == 0)
 		return (0);
+	if (is_own(im, ve, n)) {
+		ve->ve_flaws += qed_marks_in(mk, cl) != 0;
+		return (0);
+	}
 	switch (qed_marks_get(mk, cl)) {
 	case QED_U_FREE:
 		qed_marks_set(mk, cl, QED_U_DATA);
@@ -233,7 +260,7 @@ static int
 mark_all(struct img *im, struct verify *ve)
 {
 	static const struct qed_walker tables = { mark_table, NULL };
-	static const struct qed_walker data = { NULL, mark_data };
+	static const struct qed_walker data = { enter_table, mark_data };
 	int error;
 
 	qed_marks_start(&ve->ve_mk, im, ve->ve_mk.mk_first);
@@ -353,7 +380,7 @@ tell_entry(struct img *im, void *arg, uint64_t voff, uint64_t at,
 	struct verify *ve = arg;
 	struct qed *q = qed(im);
 	enum img_row row;
-	uint64_t there = 0;
+	uint64_t there = 0, cl = n->n_off >> q->q_bits;
 
 	if (n->n_row != IMG_ROW_NONE && ve->ve_mk.mk_first == 0) {
 		if (n->n_row == IMG_QED_DATA_CUT)
@@ -363,7 +390,9 @@ tell_entry(struct img *im, void *arg, uint64_t voff, uint64_t at,
 	}
 	if (n->n_off == 0)
 		return (0);
-	row = row_of_use(qed_marks_get(&ve->ve_mk, n->n_off >> q->q_bits));
+	row = row_of_use(qed_marks_get(&ve->ve_mk, cl));
+	if (is_own(im, ve, n) && qed_marks_in(&ve->ve_mk, cl))
+		row = IMG_QED_DATA_L2;
 	if (row != IMG_ROW_NONE)
 		tell(im, row, at, voff, q->q_cluster, n->n_raw);
 	return (0);
@@ -382,6 +411,7 @@ tell_table(struct img *im, void *arg, uint32_t i, const struct qed_entry *n,
 	if (!*down)
 		return (0);
 	*down = 0;
+	ve->ve_own = n->n_off;
 	ve->ve_flaws = 0;
 	error = qed_walk_l2(im, &here, ve, i, n->n_off);
 	if (error == 0)
