@@ -26,7 +26,7 @@ void
 open_beside(struct image *im, const struct image *other, const char *name,
     int flags)
 {
-	char path[4096];
+	char path[8192];
 	const char *slash = strrchr(other->im_path, '/');
 	int dir = slash == NULL ? 0 : (int)(slash + 1 - other->im_path);
 
@@ -158,7 +158,7 @@ put_backing(const struct image *im, uint64_t off, uint64_t len,
     struct image *out, uint64_t size)
 {
 	struct image base;
-	char name[1024] = "";
+	char name[4096] = "";
 	uint8_t b[CHUNK];
 	uint64_t at, n;
 
