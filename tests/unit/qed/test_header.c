@@ -363,8 +363,8 @@ names_lie_in_the_header_s_clusters(void **state)
 {
 	(void)state;
 	backing(64, 1, IMG_ROW_NONE);
-	backing(64, 1023, IMG_ROW_NONE);
-	backing(65, 1024, IMG_QED_BACKING_NAME);
+	backing(64, 4095, IMG_ROW_NONE);
+	backing(64, 4096, IMG_QED_BACKING_NAME);
 	backing(64, 2 * C - 64, IMG_QED_BACKING_NAME);
 	backing(64, 2 * C - 63, IMG_QED_BACKING_PLACE);
 	backing(C - 100, 200, IMG_ROW_NONE); /* in both clusters */

@@ -12,7 +12,7 @@
 #define SPAN (1024 * C) /* under one L1 entry, of tables of two clusters */
 #define SIZE (16 * SPAN)
 #define WINDOW 8192u /* clusters of the smallest window */
-#define NCL 20000u   /* of the large file: three windows */
+#define NCL 20001u   /* of the large file: three windows */
 
 static struct fx fx;
 static struct mkqed *k;
@@ -36,8 +36,8 @@ the_window_is_as_large_as_half_of_the_budget(void **state)
 {
 	static const struct {
 		uint64_t budget, room;
-	} cases[] = { { 1 << 20, NCL / 2 }, { NCL, NCL / 2 },
-		{ NCL - 2, NCL / 2 - 1 }, { 9000, 4500 }, { 8192, 4096 },
+	} cases[] = { { 1 << 20, (NCL + 1) / 2 }, { NCL + 1, (NCL + 1) / 2 },
+		{ NCL - 1, NCL / 2 }, { 9000, 4500 }, { 8192, 4096 },
 		{ 4096, 4096 } };
 	struct qed_marks mk;
 	size_t i;
@@ -143,7 +143,7 @@ what_is_in_use_is_marked(void **state)
 	uint64_t cl, first;
 	static const enum qed_use uses[] = { QED_U_HEADER, QED_U_L1, QED_U_L1,
 		QED_U_FREE, QED_U_L2_FIRST, QED_U_L2, QED_U_DATA, QED_U_FREE,
-		QED_U_DATA };
+		QED_U_DATA, QED_U_DATA, QED_U_L2_FIRST, QED_U_L2 };
 
 	(void)state;
 	mkqed_begin(k = fx_init(&fx, SIZE, 12, 2));
@@ -151,7 +151,9 @@ what_is_in_use_is_marked(void **state)
 	mkqed_at(k, 0);
 	mkqed_data(k, 7);
 	mkqed_take(k, 1);
-	mkqed_data(k, 5000 % 1024);
+	mkqed_data(k, 900);
+	/* The first entry of a slice, in both tables, behind an empty one. */
+	mkqed_data(k, 512 * 1024 + 512);
 	mkqed_set(k, 9, 1);
 	fx_use(&fx, IMG_VERIFY);
 	fx.fx_env.e_opening = 1;
@@ -204,7 +206,7 @@ make(void)
 	mkqed_set(k, 0, 12000 * C);
 	mkqed_set(k, 1, 200 * C);
 	mkqed_set(k, 1024, 201 * C);
-	mkqed_set(k, 1025, 19999 * C);
+	mkqed_set(k, 1025, (NCL - 1) * C);
 }
 
 static void
@@ -232,8 +234,8 @@ shared_data(void)
 	mkqed_set(k, 7, 17000 * C);
 	mkqed_set(k, 1030, 17000 * C);
 	mkqed_set(k, 1031, 200 * C);
-	mkqed_set(k, 8, 19999 * C);
-	mkqed_set(k, 9, 19999 * C);
+	mkqed_set(k, 8, (NCL - 1) * C);
+	mkqed_set(k, 9, (NCL - 1) * C);
 }
 
 static void

@@ -235,21 +235,22 @@ guest_ranges_end_with_the_disk(void **state)
 	FINDS(v);
 }
 
-/* Guest offsets that 64 bits do not have. */
+/* Guest offsets that 64 bits do not have are behind the end of any disk. */
 static void
 guest_offsets_do_not_wrap(void **state)
 {
-	uint64_t n;
+	uint64_t l2;
 
 	(void)state;
-	k = fx_init(&fx, SIZE, 21, 16); /* 2^22 entries of 2^43 bytes */
+	k = fx_init(&fx, UINT64_C(1) << 62, 21, 16);
 	mem_large(&fx.fx_mem);
 	mkqed_begin(k);
-	n = k->k_entries;
-	assert_int_equal(n, 1 << 22);
-	put(k->k_l1 + (1 << 21) * 8, 1); /* 2^21 * 2^43 is 0 in 64 bits */
-	put(k->k_l1 + (n - 1) * 8, mkqed_take(k, 16));
-	put(k->k_next - 8, 2);
+	assert_int_equal(k->k_entries, 1 << 22);
+	/* 2^21 and one times 2^43 is 2^43 in 64 bits. */
+	l2 = mkqed_take(k, 16);
+	put(k->k_l1 + (1 << 21) * 8, l2);
+	put(l2 + 8, 2);
+	put(k->k_l1 + ((1 << 21) + 1) * 8, 1);
 	fx_use(&fx, IMG_VERIFY);
 	assert_int_equal(fx.fx_sink.s_n, 3); /* and QED-61 */
 	assert_int_equal(mem_first(&fx.fx_sink, IMG_QED_L1_ONE)->fi_vlen, 0);
