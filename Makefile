@@ -79,6 +79,9 @@ TOOL_SRC = \
 	lib/qcow2/repair_table.c lib/qcow2/repair_copy.c \
 	lib/qcow2/repair_snap.c \
 	lib/qed/check.c lib/qed/leak.c lib/qed/create.c lib/qed/info.c \
+	lib/qed/repair.c lib/qed/repair_io.c lib/qed/repair_head.c \
+	lib/qed/repair_guess.c lib/qed/repair_entry.c \
+	lib/qed/repair_copy.c lib/qed/repair_leak.c lib/qed/repair_move.c \
 	lib/tool/tool.c lib/tool/tell.c lib/tool/view.c lib/tool/opts.c \
 	lib/tool/copy.c \
 	lib/tool/copy_pack.c lib/tool/copy_ahead.c lib/tool/compare.c \
@@ -99,6 +102,7 @@ CMD_SRC = \
 
 # One cmocka program per file, tests/unit/ mirrors lib/.
 UNIT_SRC = \
+	tests/unit/qed/test_repair.c tests/unit/qed/test_repair_cut.c \
 	tests/unit/core/test_cache.c tests/unit/core/test_rw.c \
 	tests/unit/core/test_write.c tests/unit/core/test_img.c \
 	tests/unit/core/test_finding.c tests/unit/raw/test_raw.c \

@@ -12,6 +12,7 @@ const struct img_tool img_tool_qed = {
 	.t_opts = qed_opts,
 	.t_info = qed_info,
 	.t_check = qed_check,
+	.t_repair = qed_repair,
 	.t_create = qed_create,
 };
 
