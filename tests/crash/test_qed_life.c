@@ -144,12 +144,142 @@ an_image_to_be_checked_is_not_written_to(void **state)
 	}
 }
 
+static void
+ignore(void *arg, const struct img_fixed *x)
+{
+	(void)arg;
+	(void)x;
+}
+
+/* A check, and all repair that changes no guest byte. */
+static void
+repair_safely(struct subject *su)
+{
+	struct img_checked checked;
+	struct mem_sink s;
+	struct img_args a;
+
+	memset(&s, 0, sizeof(s));
+	memset(&a, 0, sizeof(a));
+	a.a_format = img_format_find("qed");
+	a.a_flags = IMG_VERIFY;
+	a.a_report = mem_report;
+	a.a_arg = &s;
+	assert_int_equal(mem_open_args(&su->su_im, &su->su_env, &su->su_mem[0],
+			     &a),
+	    0);
+	su->su_kind->sk_lend(su, su->su_im, su->su_mem);
+	su->su_env.e_opening = 1;
+	assert_int_equal(img_check(su->su_im, 0, 0, &checked), 0);
+	su->su_env.e_opening = 0;
+	assert_int_equal(mem_close(su->su_im, &su->su_env), 0);
+	assert_true(s.s_n <= MEM_NFOUND);
+	assert_int_equal(img_repair(&su->su_env.e_env, &su->su_mem[0].m_file,
+			     img_format_find("qed"), s.s_found, s.s_n,
+			     IMG_FIX_SAFE, 0, ignore, NULL),
+	    0);
+}
+
+struct cut_repair {
+	struct subject *c_su;
+	unsigned c_dirty, c_clean; /* states */
+	int c_damaged;             /* what is safe does not make it sound */
+};
+
+/* Marked as it was or writable, and the guest's bytes never changed. */
+static int
+judge_cut(void *arg, const struct mem *cut)
+{
+	struct cut_repair *c = arg;
+	struct subject *su = c->c_su;
+	struct mem m[NFILES];
+	uint64_t leaks;
+	int ok = 1;
+
+	memset(m, 0, sizeof(m));
+	mem_copy(&m[0], cut);
+	if (mkqed_get(&m[0], 16, 8) & 2) {
+		c->c_dirty++;
+		mkqed_put(&m[0], 16, mkqed_get(&m[0], 16, 8) & ~UINT64_C(2), 8);
+	} else {
+		c->c_clean++;
+		ok = !c->c_damaged;
+	}
+	if (!c->c_damaged)
+		ok &= mkqed_judge(&m[0], &leaks)[0] == '\0';
+	ok &= subject_compare(su, m, NULL, &su->su_old, "changed")[0] == '\0';
+	mem_free(&m[0]);
+	return (ok);
+}
+
+/* As a writer that was cut off left it; damaged: beyond what is safe. */
+static unsigned
+cut_repair(const struct qsetup *qs, int damaged, int barriers)
+{
+	struct cut_repair c = { 0 };
+	struct subject su;
+	struct mkqed *k = &su.su_ed;
+	struct mem start = { 0 };
+	unsigned bad;
+
+	subject_qed(&su, qs);
+	mkqed_put(&su.su_mem[0], 16, mkqed_get(&su.su_mem[0], 16, 8) | 2, 8);
+	k->k_next = su.su_mem[0].m_len & ~(k->k_cluster - 1);
+	mkqed_take(k, 2);
+	if (damaged) /* the entry came, what it leads to did not */
+		mkqed_set(k, su.su_spare >> k->k_bits, UINT64_C(1) << 40);
+	c.c_su = &su;
+	c.c_damaged = damaged;
+	mem_copy(&start, &su.su_mem[0]);
+	repair_safely(&su);
+	bad = cuts(&start, &su.su_log, barriers, judge_cut, &c);
+	assert_true(damaged || (c.c_dirty > 0 && c.c_clean > 0));
+	su.su_mem[0].m_log = NULL;
+	assert_int_equal(subject_open(&su, IMG_RDWR), damaged ? EROFS : 0);
+	if (!damaged)
+		assert_int_equal(mem_close(su.su_im, &su.su_env), 0);
+	mem_free(&start);
+	subject_free(&su);
+	return (bad);
+}
+
+static void
+its_repair_leaves_it_marked_or_sound(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LENGTH_OF(setups); i++)
+		assert_int_equal(cut_repair(&setups[i], 0, 1), 0);
+}
+
+static void
+what_is_not_made_sound_stays_marked(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < LENGTH_OF(setups); i++)
+		assert_int_equal(cut_repair(&setups[i], 1, 1), 0);
+}
+
+/* Space moves down where there are gaps. */
+static void
+a_repair_without_barriers_is_noticed(void **state)
+{
+	(void)state;
+	assert_true(cut_repair(&setups[3], 0, 0) > 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_image_lives_through_many_cuts_and_faults),
 		cmocka_unit_test(an_image_to_be_checked_is_not_written_to),
+		cmocka_unit_test(its_repair_leaves_it_marked_or_sound),
+		cmocka_unit_test(what_is_not_made_sound_stays_marked),
+		cmocka_unit_test(a_repair_without_barriers_is_noticed),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
