@@ -310,7 +310,7 @@ one()
 	flag alone || reading
 	row=$(echo "$name" | sed -n 's/^bad-\([A-Z0-9]*-[0-9]*\)-.*/\1/p')
 	repair=$(say repair)
-	if [ "${repair:-none}" != none ] && [ "$format" != qed ]; then
+	if [ "${repair:-none}" != none ]; then
 		mend
 	fi
 }
