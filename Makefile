@@ -103,6 +103,8 @@ CMD_SRC = \
 # One cmocka program per file, tests/unit/ mirrors lib/.
 UNIT_SRC = \
 	tests/unit/qed/test_repair.c tests/unit/qed/test_repair_cut.c \
+	tests/unit/qed/test_repair_rules.c tests/unit/qed/test_repair_any.c \
+	tests/unit/qed/test_repair_space.c \
 	tests/unit/core/test_cache.c tests/unit/core/test_rw.c \
 	tests/unit/core/test_write.c tests/unit/core/test_img.c \
 	tests/unit/core/test_finding.c tests/unit/raw/test_raw.c \

@@ -14,7 +14,7 @@
 #define NCLUSTERS (2 * NENT + 20) /* of the disk: three L1 entries */
 #define DISK ((uint64_t)NCLUSTERS * CLUSTER)
 #define NSECTORS (NCLUSTERS * 8)
-#define MAX_PASSES 5
+#define MAX_PASSES 40 /* a repair looks at MEM_NFOUND findings */
 
 /* What a repair said, and which sectors of the disk it may change. */
 struct told {
@@ -243,6 +243,22 @@ static inline void
 field(struct fx *fx, uint64_t off, uint64_t n, unsigned bytes)
 {
 	mkqed_put(&fx->fx_mem, off, n, bytes);
+}
+
+/* That repair does nothing at all. */
+static inline void
+stays(struct fx *fx, enum img_fix fix, unsigned flags)
+{
+	static struct told t;
+	struct mem was = { 0 };
+
+	memset(&t, 0, sizeof(t));
+	mem_copy(&was, &fx->fx_mem);
+	check(fx);
+	assert_int_equal(repair(fx, fix, flags, &t), 0);
+	assert_int_equal(t.t_n, 0);
+	assert_true(mem_equal(&was, &fx->fx_mem));
+	mem_free(&was);
 }
 
 #endif /* TESTS_UNIT_QED_MEND_H */

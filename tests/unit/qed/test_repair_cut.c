@@ -17,6 +17,7 @@ struct before {
 	struct content b_was;
 	unsigned b_bad; /* corruptions */
 	int b_dirty;    /* and it says so itself */
+	const struct mem *b_start;
 };
 
 static int
@@ -44,6 +45,9 @@ judge(void *arg, const struct mem *m)
 	/* The mark goes last. */
 	if (b->b_dirty && !is_dirty(m))
 		ok &= corruptions(&fx) == 0;
+	/* What this program does not know goes first. */
+	if (mkqed_get(m, 32, 8) != 0)
+		ok &= mem_equal(m, b->b_start);
 	ok &= mend(&fx, &t) && is_intact(&fx, &t, &b->b_was);
 	done(&fx);
 	return (ok);
@@ -64,6 +68,7 @@ cut_repair(const struct damage *d, enum img_fix fix, int barriers)
 	look(&fx, &b.b_was);
 	b.b_dirty = is_dirty(&fx.fx_mem);
 	mem_copy(&start, &fx.fx_mem);
+	b.b_start = &start;
 	check(&fx);
 	b.b_bad = corruptions(&fx);
 	fx.fx_mem.m_log = &fx.fx_log;
