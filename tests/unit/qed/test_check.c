@@ -427,38 +427,44 @@ a_device_has_no_leaks(void **state)
 	fx_done(&fx);
 }
 
+/* The n-th call fails; or which of them there are, if none is to. */
+static int
+fail_at(unsigned how, uint64_t n, uint64_t *calls)
+{
+	int error;
+
+	make_known();
+	mkqed_put(&fx.fx_mem, 0x10000, 0, 8);
+	fx_use(&fx, IMG_VERIFY);
+	fx.fx_env.e_opening = 1;
+	mem_reset(&fx.fx_mem);
+	fx.fx_env.e_allocs = fx.fx_env.e_polls = 0;
+	fx.fx_env.e_fail = how == 0 ? n : 0;
+	fx.fx_env.e_poll_end = how == 1 ? n : 0;
+	fx.fx_mem.m_fail[MEM_READ] = how == 2 ? n : 0;
+	error = img_check(fx.fx_im, IMG_DEEP, 0, &ch);
+	calls[0] = fx.fx_env.e_allocs;
+	calls[1] = fx.fx_env.e_polls;
+	calls[2] = fx.fx_mem.m_calls[MEM_READ];
+	fx_close(&fx);
+	fx_done(&fx);
+	return (error);
+}
+
 static void
 a_check_stops_where_it_is_told_or_must(void **state)
 {
-	unsigned how, n;
-	int error;
+	static const int errors[] = { ENOMEM, EINTR, EIO };
+	uint64_t calls[3], some[3], n;
+	unsigned how;
 
 	(void)state;
-	for (how = 0; how < 3; how++)
-		for (n = 1;; n++) {
-			make_known();
-			mkqed_put(&fx.fx_mem, 0x10000, 0, 8);
-			fx_use(&fx, IMG_VERIFY);
-			fx.fx_env.e_opening = 1;
-			mem_reset(&fx.fx_mem);
-			fx.fx_env.e_allocs = fx.fx_env.e_polls = 0;
-			if (how == 0)
-				fx.fx_env.e_fail = n;
-			else if (how == 1)
-				fx.fx_env.e_poll_end = n;
-			else
-				fx.fx_mem.m_fail[MEM_READ] = n;
-			error = img_check(fx.fx_im, IMG_DEEP, 0, &ch);
-			fx_close(&fx);
-			fx_done(&fx);
-			if (error == 0)
-				break;
-			assert_int_equal(error,
-			    how == 0     ? ENOMEM :
-				how == 1 ? EINTR :
-					   EIO);
-		}
-	assert_true(n > 7);
+	assert_int_equal(fail_at(3, 0, calls), 0);
+	for (how = 0; how < 3; how++) {
+		assert_true(calls[how] > 0);
+		for (n = 1; n <= calls[how]; n++)
+			assert_int_equal(fail_at(how, n, some), errors[how]);
+	}
 	make();
 	fx_use(&fx, 0);
 	assert_int_equal(img_check(fx.fx_im, 0, 0, &ch), EINVAL);

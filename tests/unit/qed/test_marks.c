@@ -269,6 +269,18 @@ no_table(void)
 	put(12000 * C + 16, 77);
 }
 
+/* The same in two windows: it is told once. */
+static void
+no_table_between(void)
+{
+	static const uint8_t junk[16] = { 77 };
+
+	mkqed_set(k, 10, (WINDOW - 1) * C);
+	mkqed_set(k, 11, WINDOW * C);
+	mem_put(&fx.fx_mem, WINDOW * C, junk, sizeof(junk));
+	table(2, WINDOW - 1);
+}
+
 /* The same twice, each of which leads to the other. */
 static void
 no_tables(void)
@@ -308,6 +320,7 @@ static const struct {
 	{ "bad_entries", bad_entries, 7 },
 	{ "tables_and_data", tables_and_data, 3 },
 	{ "no_table", no_table, 1 },
+	{ "no_table_between", no_table_between, 1 },
 	{ "no_tables", no_tables, 2 },
 	{ "another_l1", another_l1, 2 },
 	{ "everything", everything, 10 },

@@ -6,8 +6,7 @@
  *
  * Q2	test_header.c: the_largest_disks_are_the_known_ones,
  *	all_sizes_of_clusters_and_tables
- * Q5	test_check.c: leaks_are_told_by_where_they_are; that they are
- *	reclaimed is the subject of the tests of repairs
+ * Q5	test_repair.c: one_safe_repair_is_enough
  * Q9	test_entry.c: each_missing_byte_counts
  * Q13	cannot be shown here: things that are not there have no defect
  * Q14	test_check.c: entries_beyond_the_disk_are_counted

@@ -95,7 +95,7 @@ static void
 data_then_l2_then_l1_with_barriers_between(void **state)
 {
 	(void)state;
-	k = fx_init(&fx, 64 << 20, 16, 4);
+	k = fx_init(&fx, UINT64_C(4) << 30, 16, 4);
 	mkqed_begin(k);
 	fx_use(&fx, IMG_RDWR);
 	start_log();
@@ -112,6 +112,15 @@ data_then_l2_then_l1_with_barriers_between(void **state)
 	assert_int_equal(img_flush(fx.fx_im), 0);
 	fx_close(&fx);
 	logged("");
+	/* Of a table that was read before, too, all L2 before all L1. */
+	fx_use(&fx, IMG_RDWR);
+	mem_reads(fx.fx_im, 1 << 20, 100, 3);
+	fx_writes(&fx, 0, 512);
+	fx_writes(&fx, UINT64_C(2) << 30, 512);
+	start_log();
+	assert_int_equal(img_flush(fx.fx_im), 0);
+	logged("b w60000+200 wd0000+200 b w10000+200 b ");
+	fx_close(&fx);
 	fx_sound(&fx, 0);
 	fx_done(&fx);
 }
@@ -392,6 +401,8 @@ an_entry_that_cannot_be_ends_all_writing(void **state)
 		img_cache_drop(fx.fx_im, 0, 9 * C);
 		assert_int_equal(img_write(fx.fx_im, &b, 1, C), EIO);
 		fx_only(&fx, level == 1 ? IMG_QED_L1_RANGE : IMG_QED_DATA_L1);
+		assert_int_equal(fx.fx_sink.s_found[0].fi_off,
+		    level == 1 ? k->k_l1 : mkqed_find(k, 1));
 		assert_int_equal(img_write(fx.fx_im, &b, 1, SIZE / 2), EIO);
 		assert_int_equal(img_flush(fx.fx_im), EIO);
 		assert_int_equal(mem_close(fx.fx_im, &fx.fx_env), EIO);
