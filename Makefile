@@ -44,7 +44,7 @@ MANDIR ?= $(PREFIX)/share/man
 # What a kernel builds too; `make check-core` proves that it can.
 CORE_SRC = \
 	lib/core/img.c lib/core/rw.c lib/core/cache.c lib/core/finding.c \
-	lib/core/formats.c lib/core/io.c \
+	lib/core/formats.c lib/core/io.c lib/core/dcache.c \
 	lib/raw/raw.c \
 	lib/vhd/geometry.c lib/vhd/footer.c lib/vhd/place.c \
 	lib/vhd/header.c lib/vhd/open.c lib/vhd/order.c lib/vhd/verify.c \

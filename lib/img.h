@@ -163,6 +163,8 @@ struct img_fileops {
 	int (*fo_zero)(struct img_file *, uint64_t off, uint64_t len);
 	/* Optional: the range has its space for good; may extend the file. */
 	int (*fo_reserve)(struct img_file *, uint64_t off, uint64_t len);
+	/* Optional, a hint: these bytes are one unit of data. */
+	void (*fo_unit)(struct img_file *, uint64_t off, uint64_t len);
 };
 
 enum img_algo { IMG_DEFLATE, IMG_ZSTD };

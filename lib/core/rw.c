@@ -135,6 +135,18 @@ read_packed(struct img *im, const struct img_extent *e, void *buf, uint32_t len)
 	return (0);
 }
 
+/* For a cache of data below the environment: what may be read at once. */
+static void
+tell_unit(struct img *im, const struct img_extent *e)
+{
+	struct img_file *f = im->im_file[e->e_file];
+	uint64_t in = e->e_voff & (im->im_unit - 1);
+
+	if (f != NULL && f->f_ops->fo_unit != NULL && e->e_off >= in &&
+	    im->im_unit > 0)
+		f->f_ops->fo_unit(f, e->e_off - in, im->im_unit);
+}
+
 static int
 read_extent(struct img *im, const struct img_extent *e, void *buf)
 {
@@ -146,6 +158,7 @@ read_extent(struct img *im, const struct img_extent *e, void *buf)
 		memset(buf, 0, len);
 		return (0);
 	case IMG_DATA:
+		tell_unit(im, e);
 		return (img_io_read(im, e->e_file, buf, len, e->e_off));
 	case IMG_PACKED:
 		return (read_packed(im, e, buf, len));
