@@ -87,7 +87,8 @@ TOOL_SRC = \
 	lib/tool/copy_pack.c lib/tool/copy_ahead.c lib/tool/compare.c \
 	lib/host/file.c lib/host/env.c lib/host/codec.c lib/host/pool.c \
 	lib/host/output.c lib/host/place.c lib/host/keep.c lib/host/spool.c \
-	lib/host/chain.c lib/host/chain_ref.c lib/host/chain_end.c
+	lib/host/chain.c lib/host/chain_ref.c lib/host/chain_end.c \
+	lib/host/backing.c
 
 CMD_SRC = \
 	cmd/imgtool/imgtool.c cmd/imgtool/opts.c cmd/imgtool/size.c \

@@ -96,4 +96,30 @@ int img_chain_close(struct img_chain *);
 /* The same by img_abandon for the top image, whose value it returns. */
 int img_chain_abandon(struct img_chain *);
 
+/*
+ * An image for a program that is given descriptors instead of names, such as
+ * a virtual machine monitor without rights of its own.  These calls may be
+ * made by several threads at once, except for the first and the last.
+ */
+struct img_backing;
+
+/*
+ * Open an image from n descriptors: the top image, then what each reads
+ * through to.  They are closed with it, and on failure too.  args is of the
+ * top image, as for img_open; those behind it are opened read-only, in the
+ * format that is recorded, or else in the one they seem to have.  ENXIO where
+ * one more is needed, EINVAL for one too many, ENOTSUP for an image with an
+ * external data file.
+ */
+int img_backing_open(struct img_backing **, const int *fds, unsigned n,
+    const struct img_args *args);
+uint64_t img_backing_size(const struct img_backing *); /* bytes */
+/* As img_read, img_write and img_flush. */
+int img_backing_pread(struct img_backing *, void *, uint32_t len, uint64_t off);
+int img_backing_pwrite(struct img_backing *, const void *, uint32_t len,
+    uint64_t off);
+int img_backing_flush(struct img_backing *);
+/* Flush and free, even when the flush fails; the first error. */
+int img_backing_close(struct img_backing *);
+
 #endif /* IMG_HOST_H */

@@ -13,8 +13,7 @@ dcache(struct img_file *f)
 static uint8_t *
 slot_data(struct img_dcache *dc, const struct img_dslot *ds)
 {
-	return (
-	    dc->dc_data + (size_t)(ds - dc->dc_slot) * dc->dc_slotlen);
+	return (dc->dc_data + (size_t)(ds - dc->dc_slot) * dc->dc_slotlen);
 }
 
 static struct img_dslot *
@@ -56,8 +55,8 @@ fill(struct img_dcache *dc, uint64_t off)
 	struct img_dslot *ds;
 	uint64_t in, end, base;
 
-	if (off < dc->dc_unit_off ||
-	    off - dc->dc_unit_off >= dc->dc_unit_len || dc->dc_nslots == 0)
+	if (off < dc->dc_unit_off || off - dc->dc_unit_off >= dc->dc_unit_len ||
+	    dc->dc_nslots == 0)
 		return (NULL);
 	in = (off - dc->dc_unit_off) & ~(uint64_t)(dc->dc_slotlen - 1);
 	base = dc->dc_unit_off + in;
