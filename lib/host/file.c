@@ -309,10 +309,11 @@ static const struct img_fileops file_ops = { file_read, file_write,
 #else
 	NULL,
 #endif
-	file_zero, file_reserve };
+	file_zero, file_reserve, NULL };
 
 static const struct img_fileops device_ops = { file_read, file_write,
-	file_barrier, device_length, device_resize, NULL, device_zero, NULL };
+	file_barrier, device_length, device_resize, NULL, device_zero, NULL,
+	NULL };
 
 /*
  * 0 for what may hold an image.  With an fd, a character device is asked

@@ -47,7 +47,8 @@ view_length(struct img_file *f, uint64_t *len)
 }
 
 const struct img_fileops vhd_view_ops = { view_read, img_view_write,
-	img_view_barrier, view_length, img_view_resize, NULL, NULL, NULL };
+	img_view_barrier, view_length, img_view_resize, NULL, NULL, NULL,
+	NULL };
 
 /* From the file itself; it may have grown since it was looked at. */
 int
