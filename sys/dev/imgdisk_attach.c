@@ -275,11 +275,12 @@ imgdisk_attach(struct imgdisk_softc *sc,
 		return (error);
 	/* It takes a while, and nobody needs to wait for it. */
 	error = imgdisk_fill(sc, ia, p);
-	disk_lock_nointr(&sc->sc_dk);
-	if (error != 0) {
+	if (error != 0)
 		(void)imgdisk_release(sc, p);
+	disk_lock_nointr(&sc->sc_dk);
+	if (error != 0)
 		imgdisk_set_state(sc, IMGDISK_FREE);
-	} else {
+	else {
 		disk_attach(&sc->sc_dev, &sc->sc_dk);
 		imgdisk_set_state(sc, IMGDISK_ATTACHED);
 	}
@@ -325,10 +326,10 @@ imgdisk_detach(struct imgdisk_softc *sc, dev_t dev, int force, struct proc *p)
 		    INFSLP);
 	mtx_leave(&sc->sc_mtx);
 	taskq_barrier(sc->sc_taskq);
+	error = imgdisk_release(sc, p);
 	disk_lock_nointr(&sc->sc_dk);
 	disk_detach(&sc->sc_dk);
 	sc->sc_haslabel = 0;
-	error = imgdisk_release(sc, p);
 	imgdisk_set_state(sc, IMGDISK_FREE);
 	disk_unlock(&sc->sc_dk);
 	return (error);

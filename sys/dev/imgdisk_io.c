@@ -36,8 +36,8 @@ imgdisk_done(struct buf *bp, int error)
 	splx(s);
 }
 
-/* One buf less under way. */
-static void
+/* One less under way. */
+void
 imgdisk_drop(struct imgdisk_softc *sc)
 {
 	mtx_enter(&sc->sc_mtx);
@@ -56,8 +56,8 @@ imgdisk_finish(struct imgdisk_softc *sc, struct buf *bp, int error)
 	imgdisk_drop(sc);
 }
 
-/* May this unit be given a buf?  If so, it is under way from now on. */
-static int
+/* Is there an image?  If so, it stays until imgdisk_drop. */
+int
 imgdisk_take(struct imgdisk_softc *sc)
 {
 	int ok;

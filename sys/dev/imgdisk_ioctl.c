@@ -22,21 +22,32 @@
 static int
 imgdisk_fname(struct imgdisk_softc *sc, struct imgdisk_fname *name)
 {
-	strlcpy(name->if_name, sc->sc_name, sizeof(name->if_name));
-	return (0);
+	int error = 0;
+
+	disk_lock_nointr(&sc->sc_dk);
+	if (sc->sc_state == IMGDISK_ATTACHED)
+		strlcpy(name->if_name, sc->sc_name, sizeof(name->if_name));
+	else
+		error = ENXIO;
+	disk_unlock(&sc->sc_dk);
+	return (error);
 }
 
 static int
 imgdisk_stat(struct imgdisk_softc *sc, struct stat *sb, struct proc *p)
 {
-	struct vnode *vp = sc->sc_file.if_vp;
+	struct vnode *vp;
 	int error;
 
+	if (!imgdisk_take(sc))
+		return (ENXIO);
+	vp = sc->sc_file.if_vp;
 	error = vn_lock(vp, LK_SHARED | LK_RETRY);
 	if (error == 0) {
 		error = vn_stat(vp, sb, p);
 		VOP_UNLOCK(vp);
 	}
+	imgdisk_drop(sc);
 	return (error);
 }
 
@@ -62,24 +73,6 @@ imgdisk_list(const struct imgdisk_face *fa, struct imgdisk_unit *iu)
 	return (0);
 }
 
-/* Questions about what is attached. */
-static int
-imgdisk_query(struct imgdisk_softc *sc, enum imgdisk_verb verb, void *data,
-    struct proc *p)
-{
-	int error;
-
-	disk_lock_nointr(&sc->sc_dk);
-	if (sc->sc_state != IMGDISK_ATTACHED)
-		error = ENXIO;
-	else if (verb == IMGDISK_FNAME)
-		error = imgdisk_fname(sc, data);
-	else
-		error = imgdisk_stat(sc, data, p);
-	disk_unlock(&sc->sc_dk);
-	return (error);
-}
-
 /* The raw partition of the character device, or nothing. */
 int
 imgdisk_control(const struct imgdisk_face *fa, dev_t dev,
@@ -103,8 +96,12 @@ imgdisk_control(const struct imgdisk_face *fa, dev_t dev,
 		    p));
 	case IMGDISK_LIST:
 		return (imgdisk_list(fa, data));
+	case IMGDISK_FNAME:
+		return (imgdisk_fname(sc, data));
+	case IMGDISK_STAT:
+		return (imgdisk_stat(sc, data, p));
 	default:
-		return (imgdisk_query(sc, verb, data, p));
+		return (ENOTTY);
 	}
 }
 

@@ -10,8 +10,9 @@
  * Locks, in this order:
  *	dk_lock		opens, label, attaching and detaching: sc_state
  *	sc_mtx		sc_state and sc_nio for strategy, which never sleeps
- * and none of them is held while the backing file is read or written, but
- * dk_lock over the reading of a label, which strategy does not take.
+ * and none of them is held while a vnode is locked: who opens a block device
+ * comes with a vnode's lock and takes dk_lock.  A label is read with dk_lock
+ * held, but in the task's thread.
  */
 
 #ifndef _DEV_IMGDISKVAR_H_
@@ -53,7 +54,7 @@ struct imgdisk_softc {
 	int		 sc_unit;
 	struct mutex	 sc_mtx;
 	enum imgdisk_state sc_state;
-	u_int		 sc_nio;	/* bufs under way */
+	u_int		 sc_nio;	/* who uses the image: bufs, mostly */
 	int		 sc_haslabel;
 	int		 sc_readonly;
 	u_int		 sc_secbits;	/* log2 of the sector size */
@@ -119,6 +120,8 @@ int	imgdisk_attach(struct imgdisk_softc *,
 int	imgdisk_detach(struct imgdisk_softc *, dev_t, int, struct proc *);
 
 /* imgdisk_io.c */
+int	imgdisk_take(struct imgdisk_softc *);
+void	imgdisk_drop(struct imgdisk_softc *);
 void	imgdisk_strategy(const struct imgdisk_face *, struct buf *);
 void	imgdisk_task(void *);
 

@@ -53,11 +53,11 @@ for cc in clang gcc; do
 	    "-DMULTIPROCESSOR -DWITNESS -DDDB" "-DSMALL_KERNEL"; do
 		for f in sys/dev/*.c "$@"; do
 			# shellcheck disable=SC2086 # lists of words
-			queue $cc "$f" $KERNEL $options
+			queue "$cc" "$f" $KERNEL $options
 		done
 	done
 	for f in cmd/imgctl/*.c; do
-		queue $cc "$f" -Wextra -Wno-unused-parameter -Isys -Ilib
+		queue "$cc" "$f" -Wextra -Wno-unused-parameter -Isys -Ilib
 	done
 done
 
