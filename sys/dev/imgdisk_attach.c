@@ -29,6 +29,7 @@ static struct rwlock imgdisk_lock = RWLOCK_INITIALIZER("imgdisk");
 /* The first row that forbids what is wanted: the line that is logged. */
 struct imgdisk_verdict {
 	enum img_allows iv_want;
+	enum img_allows iv_least;
 	struct img_finding iv_why;
 };
 
@@ -36,9 +37,11 @@ static void
 imgdisk_found(void *arg, const struct img_finding *fi)
 {
 	struct imgdisk_verdict *iv = arg;
+	enum img_allows allows = img_row(fi->fi_row)->r_allows;
 
-	if (iv->iv_why.fi_row != IMG_ROW_NONE ||
-	    img_row(fi->fi_row)->r_allows >= iv->iv_want)
+	if (allows < iv->iv_least)
+		iv->iv_least = allows;
+	if (iv->iv_why.fi_row != IMG_ROW_NONE || allows >= iv->iv_want)
 		return;
 	iv->iv_why = *fi;
 	iv->iv_why.fi_name = NULL; /* valid during this call only */
@@ -99,6 +102,7 @@ imgdisk_open_image(struct imgdisk_softc *sc)
 
 	memset(&iv, 0, sizeof(iv));
 	iv.iv_want = sc->sc_readonly ? IMG_ALLOW_READ : IMG_ALLOW_WRITE;
+	iv.iv_least = iv.iv_want;
 	memset(&a, 0, sizeof(a));
 	a.a_format = sc->sc_face->fa_format;
 	a.a_flags = sc->sc_readonly ? IMG_VERIFY : IMG_RDWR | IMG_VERIFY;
@@ -111,6 +115,9 @@ imgdisk_open_image(struct imgdisk_softc *sc)
 		error = img_open(&sc->sc_img, &imgdisk_env,
 		    &sc->sc_dcache.dc_file, &a);
 	if (error == 0 && img_allows(sc->sc_img, NULL) < iv.iv_want)
+		error = EFTYPE;
+	/* EROFS says that it can be attached for reading. */
+	if (error == EROFS && iv.iv_least < IMG_ALLOW_READ)
 		error = EFTYPE;
 	if (iv.iv_why.fi_row != IMG_ROW_NONE)
 		imgdisk_refused(sc, &iv.iv_why);

@@ -76,6 +76,16 @@ host_file_free(struct host_file *hf)
 }
 
 void
+host_files_free(void)
+{
+	int i;
+
+	for (i = 0; i < HOST_NFILES; i++)
+		if (files[i].hf_name != NULL)
+			host_file_free(&files[i]);
+}
+
+void
 host_calls_reset(struct host_file *hf)
 {
 	hf->hf_reads = hf->hf_writes = hf->hf_fsyncs = 0;

@@ -41,6 +41,19 @@ fx_boot(void **state)
 }
 
 int
+fx_reset(void **state)
+{
+	(void)state;
+	host_fail_reset();
+	k_release();
+	k_slots(K_QCOW, 4);
+	k_slots(K_VHD, 4);
+	k_reset();
+	host_files_free();
+	return (0);
+}
+
+int
 fx_run(const char *fmt, ...)
 {
 	char cmd[2048];

@@ -19,6 +19,11 @@ struct fx {
 
 /* cmocka's setup for groups: the kernel boots, once. */
 int fx_boot(void **state);
+int fx_reset(void **state);
+
+/* A test; what a failed one leaves does not concern the next. */
+#define TEST(f) cmocka_unit_test_teardown(f, fx_reset)
+
 /* A path of the folder of images; static, three at a time. */
 const char *fx_image(const char *name);
 /* The face that the name of an image asks for. */

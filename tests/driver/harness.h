@@ -53,6 +53,9 @@ void k_slots(enum k_face, int n);
 /* From now on I/O is not under the big lock, stricter than 7.8 is. */
 void k_unlocked_io(int on);
 
+/* After a test that failed: nothing is open, nothing attached. */
+void k_reset(void);
+
 /* A descriptor, of the character device or the block device. */
 int k_open(enum k_face, int unit, int part, int block, int flags);
 int k_close(int fd);

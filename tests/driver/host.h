@@ -36,6 +36,7 @@ struct host_file *host_file(const char *name, const char *from);
 void host_file_log(struct host_file *); /* begin to log changes */
 void host_file_save(const struct host_file *, const char *to);
 void host_file_free(struct host_file *);
+void host_files_free(void); /* all there are */
 void host_calls_reset(struct host_file *);
 
 /* cut.c */

@@ -41,7 +41,7 @@ put 1536 1 2000000		# the first 4 KiB of the last
 "$imgtool" create -q -f vhd empty.vhd 8M
 "$imgtool" create -q -f qcow2 empty.qcow2 8M
 "$imgtool" create -q -f qcow2 -o cluster_size=512 small.qcow2 8M
-"$imgtool" create -q -f qcow2 odd.qcow2 1000000
+"$imgtool" create -q -f qcow2 odd.qcow2 1000448
 
 # What a kernel does not serve.
 "$imgtool" convert -q -f raw -O qcow2 -c disk.raw packed.qcow2

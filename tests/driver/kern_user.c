@@ -242,6 +242,23 @@ kern_revoke(int (*open)(dev_t, int, int, struct proc *), int unit)
 	}
 }
 
+void
+k_reset(void)
+{
+	int i, fd;
+
+	for (i = 0; i < 4; i++) {
+		fd = k_open(i / 2, i % 2, K_RAW, 0, K_FREAD | K_FWRITE);
+		if (fd < 0)
+			continue;
+		(void)k_detach(fd, 1);
+		(void)k_close(fd);
+	}
+	for (i = 0; i < NFDS; i++)
+		if (table[i].f_used)
+			(void)k_close(i);
+}
+
 /* --- ioctls ------------------------------------------------------------- */
 
 static int

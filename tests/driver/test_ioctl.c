@@ -307,20 +307,18 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(only_the_raw_character_partition_controls),
-		cmocka_unit_test(
-		    attach_and_detach_need_a_descriptor_for_writing),
-		cmocka_unit_test(without_an_image_only_attach_and_list_work),
-		cmocka_unit_test(the_name_is_told_as_it_was_given),
-		cmocka_unit_test(a_name_must_be_readable_and_fit),
-		cmocka_unit_test(stat_is_of_the_file_as_it_is_now),
-		cmocka_unit_test(list_tells_of_every_unit_until_the_last),
-		cmocka_unit_test(a_unit_that_does_not_exist_is_no_device),
-		cmocka_unit_test(an_attached_unit_is_busy),
-		cmocka_unit_test(detach_is_refused_while_anything_else_is_open),
-		cmocka_unit_test(
-		    a_read_only_unit_opens_for_writing_only_to_be_controlled),
-		cmocka_unit_test(a_lock_that_is_interrupted_says_so),
+		TEST(only_the_raw_character_partition_controls),
+		TEST(attach_and_detach_need_a_descriptor_for_writing),
+		TEST(without_an_image_only_attach_and_list_work),
+		TEST(the_name_is_told_as_it_was_given),
+		TEST(a_name_must_be_readable_and_fit),
+		TEST(stat_is_of_the_file_as_it_is_now),
+		TEST(list_tells_of_every_unit_until_the_last),
+		TEST(a_unit_that_does_not_exist_is_no_device),
+		TEST(an_attached_unit_is_busy),
+		TEST(detach_is_refused_while_anything_else_is_open),
+		TEST(a_read_only_unit_opens_for_writing_only_to_be_controlled),
+		TEST(a_lock_that_is_interrupted_says_so),
 	};
 
 	return (cmocka_run_group_tests(tests, fx_boot, NULL));
