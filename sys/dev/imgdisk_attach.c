@@ -229,6 +229,7 @@ imgdisk_fill(struct imgdisk_softc *sc, const struct imgdisk_attach *ia,
 	int error;
 
 	sc->sc_readonly = ia->ia_readonly != 0;
+	sc->sc_unflushed = 0;
 	sc->sc_secbits = ia->ia_secbits != 0 ? ia->ia_secbits : DEV_BSHIFT;
 	sc->sc_name = malloc(IMGDISK_NAMELEN, M_DEVBUF, M_WAITOK | M_ZERO);
 	error = copyinstr(ia->ia_file, sc->sc_name, IMGDISK_NAMELEN, NULL);

@@ -100,10 +100,10 @@ imgdisk_strategy(const struct imgdisk_face *fa, struct buf *bp)
 	task_add(sc->sc_taskq, &sc->sc_task);
 }
 
-/* Write in the library's two steps.  *fresh: tables changed. */
+/* Write in the library's two steps. */
 static int
 imgdisk_put(struct imgdisk_softc *sc, const uint8_t *p, uint32_t len,
-    uint64_t voff, int *fresh)
+    uint64_t voff)
 {
 	struct img_file *f = &sc->sc_dcache.dc_file;
 	struct img_claim c;
@@ -116,8 +116,8 @@ imgdisk_put(struct imgdisk_softc *sc, const uint8_t *p, uint32_t len,
 			return (error);
 		n = c.c_ext.e_len;
 		if (c.c_flags & IMG_CLAIM_FRESH)
-			*fresh = 1;
-		else if (sc->sc_npend == 0)
+			sc->sc_unflushed = 1;
+		else if (!sc->sc_unflushed)
 			sc->sc_file.if_sync = 1;
 		error = f->f_ops->fo_write(f, p, n, c.c_ext.e_off);
 		sc->sc_file.if_sync = 0;
@@ -137,6 +137,8 @@ imgdisk_flush(struct imgdisk_softc *sc)
 	if (sc->sc_npend == 0)
 		return;
 	error = img_flush(sc->sc_img);
+	if (error == 0)
+		sc->sc_unflushed = 0;
 	for (i = 0; i < sc->sc_npend; i++)
 		imgdisk_finish(sc, sc->sc_pend[i], error);
 	sc->sc_npend = 0;
@@ -157,15 +159,16 @@ static void
 imgdisk_one(struct imgdisk_softc *sc, struct buf *bp)
 {
 	uint64_t voff = imgdisk_offset(sc, bp);
-	int error, fresh = 0;
+	int error;
 
 	if (bp->b_flags & B_READ) {
 		error = img_read(sc->sc_img, bp->b_data, bp->b_bcount, voff);
 		imgdisk_finish(sc, bp, error);
 		return;
 	}
-	error = imgdisk_put(sc, bp->b_data, bp->b_bcount, voff, &fresh);
-	if (error != 0 || (!fresh && sc->sc_npend == 0)) {
+	/* One that failed may have changed tables before it did. */
+	error = imgdisk_put(sc, bp->b_data, bp->b_bcount, voff);
+	if (error != 0 || !sc->sc_unflushed) {
 		imgdisk_finish(sc, bp, error);
 		return;
 	}

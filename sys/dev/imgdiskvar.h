@@ -69,6 +69,7 @@ struct imgdisk_softc {
 	/* Of the task alone: writes whose pointers are not durable yet. */
 	struct buf	*sc_pend[IMGDISK_NPEND];
 	u_int		 sc_npend;
+	int		 sc_unflushed;	/* tables changed since the last flush */
 	LIST_ENTRY(imgdisk_softc) sc_link;	/* of all that are attached */
 };
 

@@ -38,6 +38,12 @@ cut_end(struct cut *ct)
 }
 
 void
+cut_forget(void)
+{
+	now = NULL;
+}
+
+void
 host_biodone(const void *data, unsigned long len, unsigned long long off,
     int error)
 {
@@ -160,30 +166,37 @@ bytes_ok(const struct cut *ct, size_t done, struct img *im)
 	return (1);
 }
 
-static void
-judge(struct cut *ct, size_t done, struct mem *m)
+const char *
+host_judge(struct mem *m, const struct img_format *fmt, struct img **imp,
+    struct mem_env *env)
 {
 	struct mem_sink sink = { 0 };
 	struct img_checked checked;
+
+	mem_env(env);
+	*imp = NULL;
+	if (mem_open(imp, env, m, fmt, IMG_VERIFY, &sink) != 0)
+		return ("the image does not open");
+	if (img_check(*imp, 0, 2000000000, &checked) != 0)
+		return ("it cannot be checked");
+	return (mem_worst(&sink) > IMG_SEV_LEAK ? "it is corrupt" : "");
+}
+
+static void
+judge(struct cut *ct, size_t done, struct mem *m)
+{
 	struct mem_env env;
 	struct img *im;
-	int error;
+	const char *why;
 
 	ct->ct_states++;
-	mem_env(&env);
-	error = mem_open(&im, &env, m, ct->ct_format, IMG_VERIFY, &sink);
-	if (error != 0) {
-		bad(ct, done, "the image does not open");
-		return;
-	}
-	error = img_check(im, 0, 2000000000, &checked);
-	if (error != 0)
-		bad(ct, done, "it cannot be checked");
-	if (mem_worst(&sink) > IMG_SEV_LEAK)
-		bad(ct, done, "it is corrupt");
-	if (!bytes_ok(ct, done, im))
+	why = host_judge(m, ct->ct_format, &im, &env);
+	if (*why != '\0')
+		bad(ct, done, why);
+	else if (!bytes_ok(ct, done, im))
 		bad(ct, done, "bytes that were done are lost");
-	(void)mem_close(im, &env);
+	if (im != NULL)
+		(void)mem_close(im, &env);
 }
 
 static void

@@ -45,6 +45,7 @@ fx_reset(void **state)
 {
 	(void)state;
 	host_fail_reset();
+	cut_forget();
 	k_release();
 	k_slots(K_QCOW, 4);
 	k_slots(K_VHD, 4);

@@ -40,6 +40,10 @@ void host_files_free(void); /* all there are */
 void host_calls_reset(struct host_file *);
 
 /* cut.c */
+/* "", and the image open for reading, if it is sound or has leaks at worst. */
+const char *host_judge(struct mem *, const struct img_format *, struct img **,
+    struct mem_env *);
+
 struct cut_done {
 	size_t cd_at;    /* length of the log then */
 	uint64_t cd_off; /* on the disk */
@@ -65,5 +69,6 @@ void cut_begin(struct cut *, struct host_file *, const char *format);
  */
 void cut_judge(struct cut *);
 void cut_end(struct cut *);
+void cut_forget(void); /* whichever there is, after a failure */
 
 #endif /* TESTS_DRIVER_HOST_H */

@@ -216,8 +216,6 @@ readdisklabel(dev_t dev, void (*strategy)(struct buf *), struct disklabel *lp,
 	char *sector;
 	int error;
 
-	if (host_fault(F_LABEL))
-		return (EIO);
 	if (lp->d_secpercyl == 0 || lp->d_secsize < DEV_BSIZE)
 		return (ERANGE);
 	if (lp->d_checksum == 0 || DL_GETDSIZE(lp) == 0)
@@ -225,6 +223,8 @@ readdisklabel(dev_t dev, void (*strategy)(struct buf *), struct disklabel *lp,
 	was = *lp;
 	lp->d_npartitions = RAW_PART + 1;
 	whole(lp, &was);
+	if (host_fault(F_LABEL))
+		return (EIO);
 	sector = host_alloc(lp->d_secsize);
 	error = label_io(dev, strategy, lp, sector, B_READ);
 	disk = (struct disklabel *)(sector + LABELOFFSET);
