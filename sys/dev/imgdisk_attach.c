@@ -329,8 +329,8 @@ imgdisk_detach(struct imgdisk_softc *sc, dev_t dev, int force, struct proc *p)
 		disk_gone(sc->sc_face->fa_open, sc->sc_unit);
 	mtx_enter(&sc->sc_mtx);
 	sc->sc_state = IMGDISK_GONE;
-	while (sc->sc_nio > 0)
-		msleep_nsec(&sc->sc_nio, &sc->sc_mtx, PRIBIO, "imggone",
+	while (sc->sc_nuse > 0)
+		msleep_nsec(&sc->sc_nuse, &sc->sc_mtx, PRIBIO, "imggone",
 		    INFSLP);
 	mtx_leave(&sc->sc_mtx);
 	taskq_barrier(sc->sc_taskq);

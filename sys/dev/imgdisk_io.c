@@ -41,8 +41,8 @@ void
 imgdisk_drop(struct imgdisk_softc *sc)
 {
 	mtx_enter(&sc->sc_mtx);
-	if (--sc->sc_nio == 0)
-		wakeup(&sc->sc_nio);
+	if (--sc->sc_nuse == 0)
+		wakeup(&sc->sc_nuse);
 	mtx_leave(&sc->sc_mtx);
 }
 
@@ -53,7 +53,6 @@ imgdisk_finish(struct imgdisk_softc *sc, struct buf *bp, int error)
 	disk_unbusy(&sc->sc_dk, error == 0 ? bp->b_bcount : 0, bp->b_blkno,
 	    bp->b_flags & B_READ);
 	imgdisk_done(bp, error);
-	imgdisk_drop(sc);
 }
 
 /* Is there an image?  If so, it stays until imgdisk_drop. */
@@ -66,11 +65,15 @@ imgdisk_take(struct imgdisk_softc *sc)
 	ok = sc->sc_state == IMGDISK_ATTACHED ||
 	    sc->sc_state == IMGDISK_LEAVING;
 	if (ok)
-		sc->sc_nio++;
+		sc->sc_nuse++;
 	mtx_leave(&sc->sc_mtx);
 	return (ok);
 }
 
+/*
+ * The image is held until the task is sure to run after this; who wants the
+ * image gone waits for strategy first, then for the task.
+ */
 void
 imgdisk_strategy(const struct imgdisk_face *fa, struct buf *bp)
 {
@@ -81,23 +84,20 @@ imgdisk_strategy(const struct imgdisk_face *fa, struct buf *bp)
 		imgdisk_done(bp, ENXIO);
 		return;
 	}
-	if (!(bp->b_flags & B_READ) && sc->sc_readonly) {
+	if (!(bp->b_flags & B_READ) && sc->sc_readonly)
 		imgdisk_done(bp, EROFS);
-		imgdisk_drop(sc);
-		return;
-	}
-	/* It says itself in bp what is wrong, or that this is the end. */
-	if (bounds_check_with_label(bp, sc->sc_dk.dk_label) == -1) {
+	else if (bounds_check_with_label(bp, sc->sc_dk.dk_label) == -1) {
+		/* It said in bp what is wrong, or that this is the end. */
 		bp->b_resid = bp->b_bcount;
 		s = splbio();
 		biodone(bp);
 		splx(s);
-		imgdisk_drop(sc);
-		return;
+	} else {
+		disk_busy(&sc->sc_dk);
+		bufq_queue(&sc->sc_bufq, bp);
+		task_add(sc->sc_taskq, &sc->sc_task);
 	}
-	disk_busy(&sc->sc_dk);
-	bufq_queue(&sc->sc_bufq, bp);
-	task_add(sc->sc_taskq, &sc->sc_task);
+	imgdisk_drop(sc);
 }
 
 /* Write in the library's two steps. */

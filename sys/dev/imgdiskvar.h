@@ -9,7 +9,7 @@
  *
  * Locks, in this order:
  *	dk_lock		opens, label, attaching and detaching: sc_state
- *	sc_mtx		sc_state and sc_nio for strategy, which never sleeps
+ *	sc_mtx		sc_state and sc_nuse for strategy, which never sleeps
  * and none of them is held while a vnode is locked: who opens a block device
  * comes with a vnode's lock and takes dk_lock.  A label is read with dk_lock
  * held, but in the task's thread.
@@ -54,7 +54,7 @@ struct imgdisk_softc {
 	int		 sc_unit;
 	struct mutex	 sc_mtx;
 	enum imgdisk_state sc_state;
-	u_int		 sc_nio;	/* who uses the image: bufs, mostly */
+	u_int		 sc_nuse;	/* of the image, outside the task */
 	int		 sc_haslabel;
 	int		 sc_readonly;
 	u_int		 sc_secbits;	/* log2 of the sector size */

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "driver/host.h"
 
@@ -160,10 +161,16 @@ host_thread_join(struct host_thread *t)
 	free(t);
 }
 
+/* Let others go first, sometimes for long. */
 void
 host_yield(void)
 {
-	sched_yield();
+	static unsigned long n;
+
+	if (__atomic_add_fetch(&n, 1, __ATOMIC_RELAXED) % 7 == 0)
+		usleep(500);
+	else
+		sched_yield();
 }
 
 /* --- failures ----------------------------------------------------------- */

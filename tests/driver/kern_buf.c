@@ -327,6 +327,7 @@ task_add(struct taskq *tq, struct task *t)
 {
 	int added = 0;
 
+	host_yield(); /* whatever it does can have happened before */
 	host_mutex_lock(tq->tq_mtx);
 	if ((t->t_flags & TASK_ONQUEUE) == 0) {
 		t->t_flags |= TASK_ONQUEUE;

@@ -43,6 +43,7 @@ int nblkdev = nitems(bdevsw), nchrdev = nitems(cdevsw);
 /* By the kernel lock. */
 struct devnode {
 	int dn_nopen;
+	int dn_busy; /* being opened or closed; by kern_change */
 	struct kern_dirty *dn_dirty;
 };
 
@@ -122,6 +123,23 @@ kern_descriptor(int fd)
 	return (&table[fd]);
 }
 
+/* One at a time opens or closes a device. */
+static int
+try_busy(void *arg)
+{
+	struct devnode *dn = arg;
+
+	if (dn->dn_busy)
+		return (0);
+	return (dn->dn_busy = 1);
+}
+
+static void
+set_free(void *arg)
+{
+	((struct devnode *)arg)->dn_busy = 0;
+}
+
 static int
 enroll(const struct kern_fd *f)
 {
@@ -148,6 +166,7 @@ k_open(enum k_face face, int unit, int part, int block, int flags)
 	int error, fd;
 
 	kern_lock();
+	kern_wait_for(try_busy, devnode(&f));
 	/* The vnode of a block device is locked over its opening. */
 	if (block) {
 		kern_pretend(&f, CL_VNODE);
@@ -159,6 +178,7 @@ k_open(enum k_face face, int unit, int part, int block, int flags)
 		    S_IFCHR, &kern_proc);
 	kern_nothing_held("open");
 	fd = error != 0 ? -error : enroll(&f);
+	kern_change(set_free, devnode(&f));
 	kern_unlock();
 	return (fd);
 }
@@ -202,43 +222,56 @@ clean(const struct kern_fd *f)
 int
 k_close(int fd)
 {
-	struct kern_fd *f, copy;
+	struct kern_fd f;
+	struct devnode *dn;
 	int error = 0;
 
 	kern_lock();
-	f = kern_descriptor(fd);
-	copy = *f;
-	f->f_used = 0;
-	if (!copy.f_revoked && --devnode(&copy)->dn_nopen == 0) {
-		clean(&copy);
-		error = shut(&copy);
+	f = *kern_descriptor(fd);
+	dn = devnode(&f);
+	kern_wait_for(try_busy, dn);
+	f = table[fd];
+	table[fd].f_used = 0;
+	if (!f.f_revoked && --dn->dn_nopen == 0) {
+		clean(&f);
+		error = shut(&f);
 	}
+	kern_change(set_free, dn);
 	kern_unlock();
 	return (error);
+}
+
+static void
+revoke(const struct kern_fd *f)
+{
+	int n;
+
+	devnode(f)->dn_nopen = 0;
+	for (n = 0; n < NFDS; n++)
+		if (table[n].f_used && table[n].f_face == f->f_face &&
+		    table[n].f_unit == f->f_unit &&
+		    table[n].f_part == f->f_part &&
+		    table[n].f_block == f->f_block)
+			table[n].f_revoked = 1;
+	clean(f);
+	(void)shut(f);
 }
 
 void
 kern_revoke(int (*open)(dev_t, int, int, struct proc *), int unit)
 {
 	struct kern_fd f = { 0 };
-	int face = open == qcowopen ? K_QCOW : K_VHD, i, n;
+	int i;
 
+	f.f_face = open == qcowopen ? K_QCOW : K_VHD;
+	f.f_unit = unit;
 	for (i = 0; i < 2 * MAXPARTITIONS; i++) {
-		f.f_face = face;
-		f.f_unit = unit;
 		f.f_part = i / 2;
 		f.f_block = i % 2;
-		if (devnode(&f)->dn_nopen == 0)
-			continue;
-		devnode(&f)->dn_nopen = 0;
-		for (n = 0; n < NFDS; n++)
-			if (table[n].f_used && table[n].f_face == face &&
-			    table[n].f_unit == unit &&
-			    table[n].f_part == f.f_part &&
-			    table[n].f_block == f.f_block)
-				table[n].f_revoked = 1;
-		clean(&f);
-		(void)shut(&f);
+		kern_wait_for(try_busy, devnode(&f));
+		if (devnode(&f)->dn_nopen > 0)
+			revoke(&f);
+		kern_change(set_free, devnode(&f));
 	}
 }
 
