@@ -135,7 +135,7 @@ UNIT_SRC = \
 	tests/unit/host/test_file.c tests/unit/host/test_env.c \
 	tests/unit/host/test_codec.c \
 	tests/unit/host/test_output.c tests/unit/host/test_chain.c \
-	tests/unit/host/test_chain_rules.c \
+	tests/unit/host/test_chain_rules.c tests/unit/host/test_backing.c \
 	tests/unit/tool/test_copy.c tests/unit/tool/test_compare.c \
 	tests/unit/tool/test_opts.c tests/unit/tool/test_copy_pack.c \
 	tests/unit/tool/test_copy_end.c tests/unit/tool/test_copy_ahead.c \
