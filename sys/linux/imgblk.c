@@ -211,6 +211,7 @@ make_disk(struct imgblk *b)
 	    b->b_unit);
 	set_capacity(disk, img_size(b->b_img) >> SECTOR_SHIFT);
 	set_disk_ro(disk, b->b_readonly);
+	blk_queue_max_hw_sectors(disk->queue, IMGBLK_MAX_SECTORS);
 	blk_queue_write_cache(disk->queue, true, true);
 	blk_queue_max_write_zeroes_sectors(disk->queue, UINT_MAX);
 	error = add_disk(disk);

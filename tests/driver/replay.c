@@ -5,8 +5,10 @@
  *
  *	replay make SEED BYTES STEPS	print a log for a disk of that size
  *	replay raw LOG FILE		do it to a plain file
- *	replay image FORMAT LOG FILE	do it to an image that stays open, with
- *					flushes where the log says
+ *	replay image FORMAT LOG FILE [PIECE]
+ *					do it to an image that stays open, with
+ *					flushes where the log says, and writes
+ *					in pieces of PIECE bytes
  */
 
 #include <fcntl.h>
@@ -64,6 +66,7 @@ do_raw(const char *log, const char *path)
 
 struct image {
 	const char *i_format, *i_path;
+	uint32_t i_piece;
 	struct img_file *i_file;
 	struct img *i_img;
 	uint8_t *i_disk;  /* what it has to hold, from what was written */
@@ -122,7 +125,7 @@ write_op(struct image *i, const struct log_op *lo)
 	log_fill(i->i_disk + lo->lo_off, lo);
 	memset(i->i_known + lo->lo_off, 1, lo->lo_len);
 	for (at = 0; at < lo->lo_len && error == 0; at += n) {
-		n = lo->lo_len - at < LOG_PIECE ? lo->lo_len - at : LOG_PIECE;
+		n = lo->lo_len - at < i->i_piece ? lo->lo_len - at : i->i_piece;
 		error = img_write(i->i_img, i->i_disk + lo->lo_off + at, n,
 		    lo->lo_off + at);
 	}
@@ -149,10 +152,10 @@ do_op(struct image *i, const struct log_op *lo)
 }
 
 static void
-do_image(const char *format, const char *log, const char *path)
+do_image(const char *format, const char *log, const char *path, uint32_t piece)
 {
 	FILE *f = open_log(log);
-	struct image i = { format, path, NULL, NULL, NULL, NULL };
+	struct image i = { format, path, piece, NULL, NULL, NULL, NULL };
 	struct log_op lo;
 	uint64_t size;
 	int error, r;
@@ -187,8 +190,10 @@ main(int argc, char **argv)
 		    (unsigned)strtoul(argv[4], NULL, 10));
 	else if (argc == 4 && strcmp(argv[1], "raw") == 0)
 		do_raw(argv[2], argv[3]);
-	else if (argc == 5 && strcmp(argv[1], "image") == 0)
-		do_image(argv[2], argv[3], argv[4]);
+	else if ((argc == 5 || argc == 6) && strcmp(argv[1], "image") == 0)
+		do_image(argv[2], argv[3], argv[4],
+		    argc == 6 ? (uint32_t)strtoul(argv[5], NULL, 10) :
+				LOG_PIECE);
 	else
 		stop("usage", 0);
 	return (0);

@@ -2,7 +2,9 @@
 # Runs in the guest until its power is cut: each line that it prints is a file
 # that was flushed, and its sum.
 
-mount -t ext4 /dev/vda /d || exit 1
+disk=/dev/vda
+[ -b /dev/ubda ] && disk=/dev/ubda
+mount -t ext4 $disk /d || exit 1
 read -r fmt </d/format
 echo "attach rw $fmt /d/a.img" >/dev/imgblk || exit 1
 mount -t ext4 /dev/imgblk0 /m || exit 1

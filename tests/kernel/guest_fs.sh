@@ -35,7 +35,9 @@ one()
 	echo "detach 0" >/dev/imgblk || bad "detach $f again"
 }
 
-mount -t ext4 /dev/vda /d || exit 1
+disk=/dev/vda
+[ -b /dev/ubda ] && disk=/dev/ubda
+mount -t ext4 $disk /d || exit 1
 for i in /d/a.*; do
 	case $i in
 	(*.qcow2) one qcow2 qcow2 ;;

@@ -76,3 +76,60 @@ kernel_judge()
 		fail "no RESULT rc=0"
 	}
 }
+
+# kernel_disk DIR: the file disk, with an ext4 of what is in DIR.
+kernel_disk()
+{
+	rm -f disk
+	truncate -s 400M disk
+	mke2fs -q -t ext4 -d "$1" disk
+}
+
+# dump NAME FILE: out of that disk, when the guest is gone.
+dump()
+{
+	debugfs -R "dump /$1 $2" disk 2>/dev/null
+	[ -s "$2" ]
+}
+
+# inner_image: inner.raw, a file system with files and their sums.
+inner_image()
+{
+	mkdir inner
+	for i in 1 2 3; do
+		head -c $((i * 300000)) /dev/urandom >inner/old.$i
+	done
+	(cd inner && sha1sum old.2 old.3 >sums)
+	truncate -s 48M inner.raw
+	mke2fs -q -t ext4 -d inner inner.raw
+}
+
+# every_format: images of it, as guest_fs.sh has them, on the disk.
+every_format()
+{
+	mkdir outer
+	for f in qcow2 vhd qed; do
+		run_ok imgtool convert -q -f raw -O $f inner.raw outer/a.$f
+	done
+	run_ok imgtool convert -q -f raw -O vhd -o subformat=fixed inner.raw \
+	    outer/a.fixed
+	kernel_disk outer
+}
+
+# judge_formats: what guest_fs.sh left is sound, and imgtool reads what the
+# guest wrote.
+judge_formats()
+{
+	e2fsck -fy disk >/dev/null 2>&1
+	for f in qcow2 vhd fixed qed; do
+		dump a.$f got.$f && dump sums.$f sums ||
+		    fail "nothing written to $f"
+		case $f in (fixed) g=vhd ;; (*) g=$f ;; esac
+		run_ok imgtool check -f $g got.$f
+		run_ok imgtool dd-read -f $g if=got.$f of=got.raw bs=1M
+		e2fsck -fn got.raw >/dev/null 2>&1 || fail "e2fsck of $f"
+		rm -rf files && mkdir files
+		debugfs -R "rdump /new files" got.raw 2>/dev/null
+		(cd files && sha1sum -c --quiet ../sums) || fail "files of $f"
+	done
+}

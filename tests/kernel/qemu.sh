@@ -35,53 +35,22 @@ system()
 	kernel_pack fs "$2"
 }
 
-# dump NAME FILE: out of the disk, when the guest is gone.
-dump()
-{
-	debugfs -R "dump /$1 $2" disk 2>/dev/null
-	[ -s "$2" ]
-}
-
-mkdir inner
-for i in 1 2 3; do
-	head -c $((i * 300000)) /dev/urandom >inner/old.$i
-done
-(cd inner && sha1sum old.2 old.3 >sums)
-truncate -s 48M inner.raw
-mke2fs -q -t ext4 -d inner inner.raw
+inner_image
 
 t_begin "ext4 on every format, with two processors"
-mkdir outer
-for f in qcow2 vhd qed; do
-	run_ok imgtool convert -q -f raw -O $f inner.raw outer/a.$f
-done
-run_ok imgtool convert -q -f raw -O vhd -o subformat=fixed inner.raw \
-    outer/a.fixed
-truncate -s 400M disk
-mke2fs -q -t ext4 -d outer disk
+every_format
 system guest_fs.sh initrd.gz
 boot fs.log disk initrd.gz
 kernel_judge fs.log
-e2fsck -fy disk >/dev/null 2>&1
-for f in qcow2 vhd fixed qed; do
-	dump a.$f got.$f && dump sums.$f sums || fail "nothing written to $f"
-	case $f in (fixed) g=vhd ;; (*) g=$f ;; esac
-	run_ok imgtool check -f $g got.$f
-	run_ok imgtool dd-read -f $g if=got.$f of=got.raw bs=1M
-	e2fsck -fn got.raw >/dev/null 2>&1 || fail "e2fsck of $f"
-	rm -rf files && mkdir files
-	debugfs -R "rdump /new files" got.raw 2>/dev/null
-	(cd files && sha1sum -c --quiet ../sums) || fail "files of $f"
-done
+judge_formats
 
-# cut FORMAT OPTIONS LINES
+# cut_power FORMAT OPTIONS LINES: while so many files are flushed.
 cut_power()
 {
 	rm -rf outer disk cut.log && mkdir outer
 	run_ok imgtool convert -q -f raw -O "$1" -o "$2" inner.raw outer/a.img
 	echo "$1" >outer/format
-	truncate -s 400M disk
-	mke2fs -q -t ext4 -d outer disk
+	kernel_disk outer
 	: >cut.log
 	boot cut.log disk cut.gz &
 	c_pid=$!

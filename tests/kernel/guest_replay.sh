@@ -1,0 +1,9 @@
+#!/bin/busybox sh
+# Runs in the guest: /d has logs, and images that they are replayed on.
+
+mount -t ext4 /dev/ubda /d || exit 1
+while read -r log fmt image; do
+	/bin/replay_blk "/d/$log" "$fmt" "/d/$image" || exit 1
+done </d/list
+umount /d
+rmmod imgblk
