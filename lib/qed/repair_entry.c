@@ -271,6 +271,12 @@ struct rival {
 	uint64_t v_at; /* of the entry */
 	uint64_t v_off;
 	uint64_t v_flaws; /* of its entries */
+	int v_told;       /* that it overlaps */
+};
+
+struct rivals {
+	struct rival v_rival[MAX_RIVALS];
+	unsigned v_n;
 };
 
 static int
@@ -286,58 +292,76 @@ count_flaw(struct img *im, void *arg, uint64_t voff, uint64_t at,
 	return (0);
 }
 
+/* Tables that overlap, and those that two share: they may be in the way too. */
 static int
-find_rivals(struct qed_repair *r, struct rival *v, unsigned *np)
+find_rivals(struct qed_repair *r, struct rivals *vs)
 {
 	static const struct qed_walker walker = { NULL, count_flaw };
 	const struct img_finding *fi = r->r_rp->rp_find;
+	struct rival *v;
 	size_t i;
 	int error = 0;
 
-	*np = 0;
 	for (i = 0; i < r->r_rp->rp_nfind && error == 0; i++, fi++) {
-		if (fi->fi_row != IMG_QED_L2_OVERLAP || !is_same(r, fi) ||
-		    fi->fi_off < r->r_q.q_l1_off)
+		if ((fi->fi_row != IMG_QED_L2_OVERLAP &&
+			fi->fi_row != IMG_QED_L2_TWICE) ||
+		    !is_same(r, fi) || fi->fi_off < r->r_q.q_l1_off)
 			continue;
-		if (*np == MAX_RIVALS)
+		if (vs->v_n == MAX_RIVALS)
 			return (ENXIO);
+		v = &vs->v_rival[vs->v_n++];
 		v->v_at = fi->fi_off;
 		v->v_off = fi->fi_found;
-		v->v_flaws = 0;
+		v->v_told = fi->fi_row == IMG_QED_L2_OVERLAP;
 		error = qed_walk_l2(r->r_im, &walker, v,
 		    (uint32_t)((fi->fi_off - r->r_q.q_l1_off) / 8), v->v_off);
-		++*np;
-		v++;
 	}
 	return (error);
 }
 
-/*
- * Of tables that overlap, one that cannot be a table goes, if all those that
- * it is in the way of can.
- */
+/* Do these two have some clusters in common, but not all? */
+static int
+are_rivals(const struct qed_repair *r, const struct rival *a,
+    const struct rival *b)
+{
+	return (a->v_off != b->v_off &&
+	    img_overlap(a->v_off, r->r_q.q_table_len, b->v_off,
+		r->r_q.q_table_len));
+}
+
+/* It looks like a table, and nothing that is in its way does. */
+static int
+is_winner(const struct qed_repair *r, const struct rivals *vs, unsigned i)
+{
+	unsigned k;
+
+	for (k = 0; k < vs->v_n; k++)
+		if (vs->v_rival[k].v_flaws == 0 &&
+		    are_rivals(r, &vs->v_rival[i], &vs->v_rival[k]))
+			return (0);
+	return (vs->v_rival[i].v_flaws == 0);
+}
+
+/* Of tables that overlap, those go that a clear winner is in the way of. */
 static int
 mend_overlaps(struct qed_repair *r)
 {
-	struct rival rivals[MAX_RIVALS], *v;
-	uint64_t len = r->r_q.q_table_len;
-	unsigned n, i, k, good, bad;
+	struct rivals vs;
+	unsigned i, k;
 	int error;
 
 	if (r->r_no39 || r->r_some || !qed_fix_wanted(r, IMG_QED_L2_OVERLAP))
 		return (0);
-	error = find_rivals(r, rivals, &n);
-	for (i = 0; i < n && error == 0; i++) {
-		v = &rivals[i];
-		for (good = bad = k = 0; k < n; k++) {
-			if (k == i ||
-			    !img_overlap(v->v_off, len, rivals[k].v_off, len))
-				continue;
-			good += rivals[k].v_flaws == 0;
-			bad += rivals[k].v_flaws != 0;
-		}
-		if (v->v_flaws > 0 && good > 0 && bad == 0)
-			error = qed_pairs_add(r, &r->r_mend, v->v_at, 0);
+	memset(&vs, 0, sizeof(vs));
+	error = find_rivals(r, &vs);
+	for (i = 0; i < vs.v_n && error == 0; i++) {
+		for (k = 0; k < vs.v_n; k++)
+			if (are_rivals(r, &vs.v_rival[i], &vs.v_rival[k]) &&
+			    is_winner(r, &vs, k))
+				break;
+		if (k < vs.v_n && vs.v_rival[i].v_told)
+			error =
+			    qed_pairs_add(r, &r->r_mend, vs.v_rival[i].v_at, 0);
 	}
 	return (error == ENXIO || error == ENOMEM ? 0 : error);
 }

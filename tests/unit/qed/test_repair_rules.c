@@ -102,6 +102,65 @@ unclear_overlaps_stay(void **state)
 	done(&fx);
 }
 
+/*
+ * Two entries share a sound table, a third begins inside it and goes on with
+ * noise: that one goes, and then the second of the others gets a copy.
+ */
+static void
+what_overlaps_a_shared_table_goes(void **state)
+{
+	static struct told t;
+	struct fx fx;
+
+	(void)state;
+	make(&fx);
+	l1_entry(&fx, 0, l2_of(&fx, 1));
+	table_shifted(&fx);
+	check(&fx);
+	assert_int_equal(mem_has(&fx.fx_sink, IMG_QED_L2_OVERLAP), 1);
+	assert_int_equal(mem_has(&fx.fx_sink, IMG_QED_L2_TWICE), 2);
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	assert_int_equal(t.t_n, 1);
+	assert_int_equal(l2_of(&fx, 2), 0);
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	assert_int_equal(t.t_n, 1);
+	check(&fx);
+	assert_int_equal(corruptions(&fx), 0);
+	done(&fx);
+}
+
+/* Two tables that look sound, and a third that does not, over both. */
+static void
+one_of_two_that_may_be_tables_is_not_chosen(void **state)
+{
+	static struct told t;
+	uint64_t n, end;
+	struct fx fx;
+
+	(void)state;
+	make(&fx);
+	/* Three clusters: nothing in the first two, noise in the third. */
+	fx.fx_k.k_next = end = fx.fx_mem.m_len;
+	mkqed_take(&fx.fx_k, 3);
+	mkqed_put(&fx.fx_mem, end + 2 * CLUSTER, 7, 8);
+	l1_entry(&fx, 0, end);
+	l1_entry(&fx, 1, end + CLUSTER);
+	l1_entry(&fx, 2, 0);
+	/* Of two, the sound one stays ... */
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	assert_int_equal(t.t_row[IMG_QED_L2_OVERLAP], 1);
+	assert_int_equal(l2_of(&fx, 0), end);
+	assert_int_equal(l2_of(&fx, 1), 0);
+	/* ... unless another sound one is in its way. */
+	l1_entry(&fx, 1, end + CLUSTER);
+	l1_entry(&fx, 2, end - CLUSTER);
+	entry(&fx, 2 * NENT + 1, 0);
+	for (n = 0; n < CLUSTER; n += 8)
+		mkqed_put(&fx.fx_mem, end - CLUSTER + n, 0, 8);
+	stays(&fx, IMG_FIX_LOSSY, 0);
+	done(&fx);
+}
+
 /* The first table is looked into, though it is the second that is one. */
 static void
 nothing_is_cleared_in_what_is_no_table(void **state)
@@ -179,6 +238,16 @@ copies_do_not_come_where_an_entry_leads(void **state)
 	assert_int_equal(t.t_n, 1);
 	assert_int_equal(host(&fx, 3), end);
 	done(&fx);
+	/* for one copy, */
+	make(&fx);
+	twin_data(&fx);
+	entry(&fx, 4, host(&fx, 2));
+	entry(&fx, NENT + 1, end + CLUSTER);
+	repair_once(&fx, IMG_FIX_SAFE, &t);
+	assert_int_equal(t.t_n, 1);
+	assert_int_equal(host(&fx, 3), end);
+	assert_int_equal(host(&fx, 4), host(&fx, 2));
+	done(&fx);
 	/* and a bolder repair clears the entry first. */
 	make(&fx);
 	twin_data(&fx);
@@ -252,6 +321,8 @@ main(void)
 		cmocka_unit_test(low_bits_go_only_where_that_leads_to_a_table),
 		cmocka_unit_test(of_a_table_that_is_cut_the_rest_is_kept),
 		cmocka_unit_test(unclear_overlaps_stay),
+		cmocka_unit_test(what_overlaps_a_shared_table_goes),
+		cmocka_unit_test(one_of_two_that_may_be_tables_is_not_chosen),
 		cmocka_unit_test(nothing_is_cleared_in_what_is_no_table),
 		cmocka_unit_test(guest_data_are_not_taken_for_entries),
 		cmocka_unit_test(copies_do_not_come_where_an_entry_leads),
