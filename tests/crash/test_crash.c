@@ -14,7 +14,7 @@
 #define STEPS 60u
 
 static void
-cut_everywhere(char kind, uint32_t slices, uint64_t seed)
+cut_everything(char kind, uint32_t slices, uint64_t seed)
 {
 	struct subject su;
 	struct replay r;
@@ -40,33 +40,33 @@ static void
 a_run_is_old_or_new_after_any_cut(void **state)
 {
 	(void)state;
-	cut_everywhere('e', 64, 1);
-	cut_everywhere('g', 64, 2);
-	cut_everywhere('g', 64, 3);
+	cut_everything('e', 64, 1);
+	cut_everything('g', 64, 2);
+	cut_everything('g', 64, 3);
 }
 
 static void
 so_it_is_when_tables_hardly_fit_in_the_cache(void **state)
 {
 	(void)state;
-	cut_everywhere('e', 2, 4);
-	cut_everywhere('g', 2, 5);
-	cut_everywhere('g', 1, 6);
+	cut_everything('e', 2, 4);
+	cut_everything('g', 2, 5);
+	cut_everything('g', 1, 6);
 }
 
 static void
 so_it_is_on_a_device_full_of_garbage(void **state)
 {
 	(void)state;
-	cut_everywhere('d', 64, 7);
-	cut_everywhere('d', 2, 8);
+	cut_everything('d', 64, 7);
+	cut_everything('d', 2, 8);
 }
 
 static void
 so_it_is_in_a_fixed_image(void **state)
 {
 	(void)state;
-	cut_everywhere('x', 2, 9);
+	cut_everything('x', 2, 9);
 }
 
 /* What a barrier in the log comes after. */
