@@ -2,18 +2,48 @@
 
 /* Files in memory, by name; their vnode's lock is their lock. */
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "driver/host.h"
 
 static struct host_file files[HOST_NFILES];
+
+/* The bytes of a real file; its holes cost nothing. */
+static void
+load(struct mem *m, const char *from)
+{
+	static uint8_t buf[65536];
+	off_t off = 0, hole, end;
+	ssize_t n;
+	int fd;
+
+	fd = open(from, O_RDONLY);
+	if (fd < 0)
+		fail_msg("%s: %s", from, strerror(errno));
+	end = lseek(fd, 0, SEEK_END);
+	if (end > 1 << 30)
+		mem_large(m);
+	while ((off = lseek(fd, off, SEEK_DATA)) >= 0) {
+		hole = lseek(fd, off, SEEK_HOLE);
+		for (; off < hole; off += n) {
+			n = pread(fd, buf,
+			    (size_t)img_min(sizeof(buf),
+				(uint64_t)(hole - off)),
+			    off);
+			if (n <= 0)
+				fail_msg("%s: cannot read", from);
+			mem_put(m, (uint64_t)off, buf, (size_t)n);
+		}
+	}
+	mem_set_len(m, (uint64_t)end);
+	close(fd);
+}
 
 struct host_file *
 host_file(const char *name, const char *from)
 {
 	struct host_file *hf = files;
-	uint8_t buf[65536];
-	uint64_t off = 0;
-	FILE *f;
-	size_t n;
 
 	while (hf->hf_name != NULL)
 		hf++;
@@ -24,18 +54,8 @@ host_file(const char *name, const char *from)
 	hf->hf_node.hn_major = 4;
 	hf->hf_node.hn_ino = 100 + (int)(hf - files);
 	mem_file(&hf->hf_mem, 0);
-	if (from == NULL)
-		return (hf);
-	f = fopen(from, "rb");
-	if (f == NULL)
-		fail_msg("%s: %s", from, strerror(errno));
-	while ((n = fread(buf, 1, sizeof(buf), f)) > 0) {
-		if (!img_is_zero(buf, n))
-			mem_put(&hf->hf_mem, off, buf, n);
-		off += n;
-	}
-	mem_set_len(&hf->hf_mem, off);
-	fclose(f);
+	if (from != NULL)
+		load(&hf->hf_mem, from);
 	return (hf);
 }
 
