@@ -243,6 +243,11 @@ check-core:
 	sh tests/gate/selftest.sh
 	sh tests/gate/core.sh $(CORE_SRC)
 
+# The OpenBSD drivers, without OpenBSD; T="test_io" narrows it.
+check-driver: imgtool libimg-asan.a
+	@CC="$(CC)" LIBS="$(LIBS)" T="$(T)" \
+	    sh tests/driver/check.sh $(CORE_SRC)
+
 lint:
 	sh tests/gate/format.sh
 	sh tests/gate/size.sh
@@ -296,4 +301,4 @@ clean:
 	    -exec rm -f {} +
 	rm -f imgtool imgtool-asan libimg.a libimg-asan.a
 
-.PHONY: all deps demo test check-core lint format bench install uninstall clean
+.PHONY: all deps demo test check-core check-driver lint format bench install uninstall clean

@@ -36,10 +36,10 @@ queue()
 	file=$2
 	shift 2
 	objects="$objects $o"
-	[ -f "$o" ] && [ -z "$(find "$file" $headers -newer "$o")" ] || {
-		# shellcheck disable=SC2086 # lists of words
+	# shellcheck disable=SC2086 # lists of words
+	if [ ! -f "$o" ] || [ -n "$(find "$file" $headers -newer "$o")" ]; then
 		echo "$CC" $COMMON "$@" -c -o "$o" "$file" >>"$dir/work"
-	}
+	fi
 }
 
 headers=$(find sys/dev lib tests/driver tests/unit/help -name '*.h' \

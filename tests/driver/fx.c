@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "driver/fx.h"
 
@@ -24,6 +25,16 @@ fx_image(const char *name)
 	turn = (turn + 1) % 3;
 	env_path(path[turn], sizeof(path[turn]), "DRIVER_IMAGES", name);
 	return (path[turn]);
+}
+
+const char *
+fx_saved(const char *what)
+{
+	char name[64];
+
+	/* Several programs run at once. */
+	snprintf(name, sizeof(name), "saved.%ld.%s", (long)getpid(), what);
+	return (fx_image(name));
 }
 
 enum k_face
@@ -166,7 +177,7 @@ fx_look(struct fx *fx, uint64_t off, size_t len)
 void
 fx_sound(struct fx *fx, int leaks)
 {
-	const char *tmp = fx_image("saved"), *raw = fx_image("saved.raw");
+	const char *tmp = fx_saved("image"), *raw = fx_saved("raw");
 	int vhd = fx->fx_face == K_VHD, rc;
 	FILE *f;
 

@@ -26,6 +26,8 @@ int fx_reset(void **state);
 
 /* A path of the folder of images; static, three at a time. */
 const char *fx_image(const char *name);
+/* The same for what fx_sound saves: "image", and what it holds, "raw". */
+const char *fx_saved(const char *what);
 /* The face that the name of an image asks for. */
 enum k_face fx_face(const char *image);
 

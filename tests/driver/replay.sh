@@ -58,10 +58,10 @@ one()
 }
 
 for seed in 1 2 3; do
-	one qcow2 qcow2 $seed
-	one "small clusters" qcow2 $seed -o cluster_size=512
-	one "large clusters" qcow2 $seed -o cluster_size=2M
-	one "dynamic" vhd $seed
-	one "fixed" vhd $seed -o subformat=fixed
+	one qcow2 qcow2 "$seed"
+	one "small clusters" qcow2 "$seed" -o cluster_size=512
+	one "large clusters" qcow2 "$seed" -o cluster_size=2M
+	one "dynamic" vhd "$seed"
+	one "fixed" vhd "$seed" -o subformat=fixed
 done
 echo "replay: $cases logs, the same bytes twice"

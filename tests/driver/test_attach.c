@@ -244,9 +244,9 @@ an_image_with_snapshots_is_written_beside_them(void **state)
 	assert_int_equal(k_detach(fx.fx_ctl, 0), 0);
 	fx_sound(&fx, 0);
 	assert_int_equal(fx_run("qemu-img convert -l one -f qcow2 -O raw %s %s",
-			     fx_image("saved"), fx_image("one.raw")),
+			     fx_saved("image"), fx_saved("one")),
 	    0);
-	assert_int_equal(fx_run("cmp %s %s", fx_image("one.raw"),
+	assert_int_equal(fx_run("cmp %s %s", fx_saved("one"),
 			     fx_image("disk.raw")),
 	    0);
 	fx_drop(&fx);

@@ -35,11 +35,11 @@ compiler()
 queue()
 {
 	file=$2
-	cc=$(compiler "$1")
+	how=$(compiler "$1")
 	shift 2
 	n=$((n + 1))
 	# shellcheck disable=SC2086 # lists of words
-	echo $cc $HEADERS $WARN "$@" -c -o "$tmp/$n.o" "$file" >>"$tmp/work"
+	echo $how $HEADERS $WARN "$@" -c -o "$tmp/$n.o" "$file" >>"$tmp/work"
 }
 
 n=0
