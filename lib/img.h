@@ -159,7 +159,7 @@ struct img_fileops {
 	 */
 	int (*fo_extent)(struct img_file *, uint64_t off, uint64_t *len,
 	    int *data);
-	/* Optional: the range inside the file reads as zeros; may free it. */
+	/* Optional: the range in the file reads as zeros; may free it. */
 	int (*fo_zero)(struct img_file *, uint64_t off, uint64_t len);
 	/* Optional: the range has its space for good; may extend the file. */
 	int (*fo_reserve)(struct img_file *, uint64_t off, uint64_t len);
@@ -206,7 +206,6 @@ struct img_env {
 
 struct img;
 struct img_format;
-
 #define IMG_RDWR 1u   /* else nothing is ever written; implies VERIFY */
 #define IMG_VERIFY 2u /* run stage VERIFY too before the call returns */
 /*

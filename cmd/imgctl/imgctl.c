@@ -25,19 +25,20 @@
 
 /* The driver that this name of the program is for. */
 struct driver {
-	const char	*d_name;
-	int		 d_secsize;	/* attach takes -s */
-	unsigned long	 d_detach;
-	unsigned long	 d_fname;
-	unsigned long	 d_stat;
-	unsigned long	 d_list;
-	int		(*d_attach)(int, char *, int, unsigned int);
+	const char *d_name;
+	int d_secsize; /* attach takes -s */
+	unsigned long d_detach;
+	unsigned long d_fname;
+	unsigned long d_stat;
+	unsigned long d_list;
+	int (*d_attach)(int, char *, int, unsigned int);
 };
 
 static int
 attach_qcow(int fd, char *image, int readonly, unsigned int secbits)
 {
-	struct qcow_attach qc = { .qc_file = image, .qc_readonly = readonly,
+	struct qcow_attach qc = { .qc_file = image,
+		.qc_readonly = readonly,
 		.qc_secbits = secbits };
 
 	return (ioctl(fd, QCOWIOCATTACH, &qc));
@@ -70,9 +71,9 @@ usage(void)
 	    "       %s fname %sN\n"
 	    "       %s stat %sN\n"
 	    "       %s list\n",
-	    getprogname(), drv->d_secsize ? " [-s secsize]" : "",
-	    drv->d_name, getprogname(), drv->d_name, getprogname(),
-	    drv->d_name, getprogname(), drv->d_name, getprogname());
+	    getprogname(), drv->d_secsize ? " [-s secsize]" : "", drv->d_name,
+	    getprogname(), drv->d_name, getprogname(), drv->d_name,
+	    getprogname(), drv->d_name, getprogname());
 	exit(2);
 }
 

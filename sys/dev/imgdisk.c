@@ -26,8 +26,8 @@ imgdisk_units(struct imgdisk_face *fa, int n)
 
 	if (n <= 0)
 		return;
-	fa->fa_unit = mallocarray(n, sizeof(*fa->fa_unit), M_DEVBUF,
-	    M_NOWAIT | M_ZERO);
+	fa->fa_unit =
+	    mallocarray(n, sizeof(*fa->fa_unit), M_DEVBUF, M_NOWAIT | M_ZERO);
 	if (fa->fa_unit == NULL)
 		goto fail;
 	for (i = 0; i < n; i++) {

@@ -22,8 +22,8 @@
 #include "dev/imgdiskvar.h"
 
 /* All units with a file, so that none has two; by imgdisk_lock. */
-static LIST_HEAD(, imgdisk_softc) imgdisk_all =
-    LIST_HEAD_INITIALIZER(imgdisk_all);
+static LIST_HEAD(, imgdisk_softc) imgdisk_all = LIST_HEAD_INITIALIZER(
+    imgdisk_all);
 static struct rwlock imgdisk_lock = RWLOCK_INITIALIZER("imgdisk");
 
 /* The first row that forbids what is wanted: the line that is logged. */
@@ -56,9 +56,9 @@ imgdisk_refused(const struct imgdisk_softc *sc, const struct img_finding *fi)
 		log(LOG_NOTICE, "%s: %s-%u: %s\n", sc->sc_dev.dv_xname,
 		    r->r_format, r->r_number, r->r_text);
 	else
-		log(LOG_NOTICE, "%s: %s-%u at %llu: %s\n",
-		    sc->sc_dev.dv_xname, r->r_format, r->r_number,
-		    (unsigned long long)fi->fi_off, r->r_text);
+		log(LOG_NOTICE, "%s: %s-%u at %llu: %s\n", sc->sc_dev.dv_xname,
+		    r->r_format, r->r_number, (unsigned long long)fi->fi_off,
+		    r->r_text);
 }
 
 static int
@@ -109,8 +109,8 @@ imgdisk_open_image(struct imgdisk_softc *sc)
 	a.a_budget = IMGDISK_BUDGET;
 	a.a_report = imgdisk_found;
 	a.a_arg = &iv;
-	error = img_dcache_init(&sc->sc_dcache, &imgdisk_env,
-	    &sc->sc_file.if_file);
+	error =
+	    img_dcache_init(&sc->sc_dcache, &imgdisk_env, &sc->sc_file.if_file);
 	if (error == 0)
 		error = img_open(&sc->sc_img, &imgdisk_env,
 		    &sc->sc_dcache.dc_file, &a);
@@ -135,8 +135,7 @@ imgdisk_stacked(const struct imgdisk_face *fa, const struct vattr *va)
 {
 	int maj = major((dev_t)va->va_fsid);
 
-	return (maj >= 0 && maj < nblkdev &&
-	    bdevsw[maj].d_open == fa->fa_open);
+	return (maj >= 0 && maj < nblkdev && bdevsw[maj].d_open == fa->fa_open);
 }
 
 /* May this file become a disk?  If so, nobody else's from now on. */
@@ -155,7 +154,8 @@ imgdisk_claim(struct imgdisk_softc *sc, struct vnode *vp, struct proc *p)
 	if (imgdisk_stacked(sc->sc_face, &va))
 		return (EINVAL);
 	rw_enter_write(&imgdisk_lock);
-	LIST_FOREACH(other, &imgdisk_all, sc_link) {
+	LIST_FOREACH(other, &imgdisk_all, sc_link)
+	{
 		if (other->sc_file.if_vp == vp)
 			error = EBUSY;
 		else if (imgdisk_stacked(other->sc_face, &va))
@@ -263,13 +263,14 @@ imgdisk_set_state(struct imgdisk_softc *sc, enum imgdisk_state state)
 }
 
 int
-imgdisk_attach(struct imgdisk_softc *sc,
-    const struct imgdisk_attach *ia, struct proc *p)
+imgdisk_attach(struct imgdisk_softc *sc, const struct imgdisk_attach *ia,
+    struct proc *p)
 {
 	int error;
 
-	if (ia->ia_secbits != 0 && (ia->ia_secbits < IMGDISK_SECBITS_MIN ||
-	    ia->ia_secbits > IMGDISK_SECBITS_MAX))
+	if (ia->ia_secbits != 0 &&
+	    (ia->ia_secbits < IMGDISK_SECBITS_MIN ||
+		ia->ia_secbits > IMGDISK_SECBITS_MAX))
 		return (EINVAL);
 	error = disk_lock(&sc->sc_dk);
 	if (error != 0)

@@ -92,8 +92,7 @@ imgdisk_control(const struct imgdisk_face *fa, dev_t dev,
 	case IMGDISK_ATTACH:
 		return (imgdisk_attach(sc, data, p));
 	case IMGDISK_DETACH:
-		return (imgdisk_detach(sc, dev, *(unsigned int *)data != 0,
-		    p));
+		return (imgdisk_detach(sc, dev, *(unsigned int *)data != 0, p));
 	case IMGDISK_LIST:
 		return (imgdisk_list(fa, data));
 	case IMGDISK_FNAME:
@@ -179,8 +178,8 @@ imgdisk_ioctl(const struct imgdisk_face *fa, dev_t dev, u_long cmd,
 		return (0);
 	case DIOCSDINFO:
 	case DIOCWDINFO:
-		return (imgdisk_setlabel(sc, dev, cmd,
-		    (struct disklabel *)data, flag));
+		return (imgdisk_setlabel(sc, dev, cmd, (struct disklabel *)data,
+		    flag));
 	default:
 		return (ENOTTY);
 	}

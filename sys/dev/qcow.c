@@ -17,18 +17,18 @@
 #include "dev/qcowioctl.h"
 #include "core/core.h"
 
-void	qcowattach(int);
-int	qcowopen(dev_t, int, int, struct proc *);
-int	qcowclose(dev_t, int, int, struct proc *);
-void	qcowstrategy(struct buf *);
-int	qcowread(dev_t, struct uio *, int);
-int	qcowwrite(dev_t, struct uio *, int);
-int	qcowioctl(dev_t, u_long, caddr_t, int, struct proc *);
-daddr_t	qcowsize(dev_t);
-int	qcowdump(dev_t, daddr_t, caddr_t, size_t);
+void qcowattach(int);
+int qcowopen(dev_t, int, int, struct proc *);
+int qcowclose(dev_t, int, int, struct proc *);
+void qcowstrategy(struct buf *);
+int qcowread(dev_t, struct uio *, int);
+int qcowwrite(dev_t, struct uio *, int);
+int qcowioctl(dev_t, u_long, caddr_t, int, struct proc *);
+daddr_t qcowsize(dev_t);
+int qcowdump(dev_t, daddr_t, caddr_t, size_t);
 
 /* Slots of the cache of data, each at most 2 MiB; 0 turns it off. */
-int	qcow_nslots = IMGDISK_NSLOTS;
+int qcow_nslots = IMGDISK_NSLOTS;
 
 static struct imgdisk_face qcow = {
 	.fa_name = "qcow",
@@ -86,8 +86,8 @@ qcowioctl(dev_t dev, u_long cmd, caddr_t data, int flag, struct proc *p)
 		ia.ia_file = qc->qc_file;
 		ia.ia_readonly = qc->qc_readonly != 0;
 		ia.ia_secbits = qc->qc_secbits;
-		return (imgdisk_control(&qcow, dev, IMGDISK_ATTACH, &ia, flag,
-		    p));
+		return (
+		    imgdisk_control(&qcow, dev, IMGDISK_ATTACH, &ia, flag, p));
 	case QCOWIOCDETACH:
 		verb = IMGDISK_DETACH;
 		break;

@@ -17,18 +17,18 @@
 #include "dev/vhdioctl.h"
 #include "core/core.h"
 
-void	vhdattach(int);
-int	vhdopen(dev_t, int, int, struct proc *);
-int	vhdclose(dev_t, int, int, struct proc *);
-void	vhdstrategy(struct buf *);
-int	vhdread(dev_t, struct uio *, int);
-int	vhdwrite(dev_t, struct uio *, int);
-int	vhdioctl(dev_t, u_long, caddr_t, int, struct proc *);
-daddr_t	vhdsize(dev_t);
-int	vhddump(dev_t, daddr_t, caddr_t, size_t);
+void vhdattach(int);
+int vhdopen(dev_t, int, int, struct proc *);
+int vhdclose(dev_t, int, int, struct proc *);
+void vhdstrategy(struct buf *);
+int vhdread(dev_t, struct uio *, int);
+int vhdwrite(dev_t, struct uio *, int);
+int vhdioctl(dev_t, u_long, caddr_t, int, struct proc *);
+daddr_t vhdsize(dev_t);
+int vhddump(dev_t, daddr_t, caddr_t, size_t);
 
 /* Slots of the cache of data, each at most 2 MiB; 0 turns it off. */
-int	vhd_nslots = IMGDISK_NSLOTS;
+int vhd_nslots = IMGDISK_NSLOTS;
 
 static struct imgdisk_face vhd = {
 	.fa_name = "vhd",
@@ -86,8 +86,8 @@ vhdioctl(dev_t dev, u_long cmd, caddr_t data, int flag, struct proc *p)
 		ia.ia_file = va->vhd_file;
 		ia.ia_readonly = va->vhd_readonly != 0;
 		ia.ia_secbits = 0;
-		return (imgdisk_control(&vhd, dev, IMGDISK_ATTACH, &ia, flag,
-		    p));
+		return (
+		    imgdisk_control(&vhd, dev, IMGDISK_ATTACH, &ia, flag, p));
 	case VHDIOCDETACH:
 		verb = IMGDISK_DETACH;
 		break;

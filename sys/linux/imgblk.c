@@ -39,7 +39,8 @@ transfer_all(struct imgblk *b, struct request *rq, bool writing)
 	struct bio_vec bv;
 	int error;
 
-	rq_for_each_segment(bv, rq, iter) {
+	rq_for_each_segment(bv, rq, iter)
+	{
 		error = transfer(b, &bv, voff, writing);
 		if (error != 0)
 			return (error);
@@ -74,8 +75,7 @@ handle(struct imgblk *b, struct request *rq)
 }
 
 static blk_status_t
-imgblk_queue_rq(struct blk_mq_hw_ctx *hctx,
-    const struct blk_mq_queue_data *bd)
+imgblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct imgblk *b = hctx->queue->queuedata;
 	struct request *rq = bd->rq;

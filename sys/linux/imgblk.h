@@ -18,7 +18,7 @@
 #define IMGBLK_UNITS 8
 #define IMGBLK_MINORS 16
 #define IMGBLK_DEPTH 64
-#define IMGBLK_MAX_SECTORS 2048 /* of a request */
+#define IMGBLK_MAX_SECTORS 2048   /* of a request */
 #define IMGBLK_BUDGET (16u << 20) /* bytes a handle may allocate */
 
 struct imgblk_file {

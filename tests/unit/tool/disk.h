@@ -81,8 +81,12 @@ disk_length(struct img_file *f, uint64_t *len)
 	return (0);
 }
 
-static const struct img_fileops disk_ops = { disk_read, disk_write, disk_sync,
-	disk_length, NULL, NULL, NULL, NULL };
+static const struct img_fileops disk_ops = {
+	.fo_read = disk_read,
+	.fo_write = disk_write,
+	.fo_barrier = disk_sync,
+	.fo_length = disk_length,
+};
 
 static inline int
 disk_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
