@@ -259,8 +259,10 @@ mend_one(struct qed_repair *r, struct used *u, const struct img_finding *fi,
 	error = l1 ? mend_l1(r, u, fi, &n) : mend_l2(r, u, fi, &n);
 	if (error != 0)
 		return (error == ENXIO ? 0 : error);
-	/* More than fit are for another repair. */
-	if (qed_pairs_add(r, &r->r_mend, fi->fi_off, n) == 0)
+	/* More than fit are for another repair, and so is what needs all. */
+	if (qed_pairs_add(r, &r->r_mend, fi->fi_off, n) != 0)
+		r->r_some = 1;
+	else
 		r->r_nl2 += !l1;
 	return (0);
 }
@@ -380,21 +382,6 @@ has_alias(const struct qed_repair *r)
 	    r->r_nfound[IMG_QED_DATA_L2] != r->r_nlist[IMG_QED_DATA_L2]);
 }
 
-/* Entries of the same row: are all mended that there are? */
-static int
-has_left(const struct qed_repair *r, enum img_row row)
-{
-	const struct img_finding *fi = r->r_rp->rp_find;
-	size_t i;
-
-	if (r->r_nfound[row] != r->r_nlist[row])
-		return (1);
-	for (i = 0; i < r->r_rp->rp_nfind; i++, fi++)
-		if (fi->fi_row == row && !qed_pairs_has(&r->r_mend, fi->fi_off))
-			return (1);
-	return (0);
-}
-
 /* Is that cut off by the end of the file, and to be kept? */
 static int
 is_kept(struct qed_repair *r, const struct img_finding *fi)
@@ -404,7 +391,10 @@ is_kept(struct qed_repair *r, const struct img_finding *fi)
 	    !qed_pairs_has(&r->r_mend, fi->fi_off));
 }
 
-/* The file goes on to where all ends that its end cuts. */
+/*
+ * The file goes on to where all ends that its end cuts.  What else leads there
+ * is cleared by now.
+ */
 static int
 plan_extension(struct qed_repair *r)
 {
@@ -422,11 +412,7 @@ plan_extension(struct qed_repair *r)
 			end = fi->fi_found + need;
 		half |= fi->fi_row == IMG_QED_L2_CUT && r->r_len % 8 != 0;
 	}
-	/* Nothing else may lead there. */
-	if (end == r->r_len ||
-	    (r->r_dangling < end &&
-		(has_left(r, IMG_QED_L1_RANGE) ||
-		    has_left(r, IMG_QED_DATA_RANGE))))
+	if (end == r->r_len)
 		return (0);
 	/* Half an entry is none. */
 	if (half &&

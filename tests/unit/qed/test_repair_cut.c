@@ -111,12 +111,62 @@ the_test_notices_missing_barriers(void **state)
 				fail_msg("%s: nothing noticed", need[k]);
 }
 
+/* An entry led behind the end, where the copy goes. */
+static void
+twin_and_outside(struct fx *fx)
+{
+	twin_data(fx);
+	entry(fx, NENT + 1, fx->fx_mem.m_len);
+}
+
+/* That cluster of the guest is lost, or zeros, but never another's. */
+static int
+judge_lost(void *arg, const struct mem *m)
+{
+	struct fx fx;
+	uint8_t b[512];
+	int ok;
+
+	(void)arg;
+	memset(&fx, 0, sizeof(fx));
+	mem_env(&fx.fx_env);
+	mem_copy(&fx.fx_mem, m);
+	fx_use(&fx, 0);
+	ok = img_read(fx.fx_im, b, 512, (NENT + 1) * (uint64_t)CLUSTER) != 0 ||
+	    img_is_zero(b, 512);
+	mem_abandon(fx.fx_im, &fx.fx_env);
+	done(&fx);
+	return (ok);
+}
+
+static void
+what_was_nowhere_is_never_another_s(void **state)
+{
+	static struct told t;
+	struct mem start = { 0 };
+	struct fx fx;
+
+	(void)state;
+	make(&fx);
+	twin_and_outside(&fx);
+	mem_copy(&start, &fx.fx_mem);
+	check(&fx);
+	fx.fx_mem.m_log = &fx.fx_log;
+	assert_int_equal(repair(&fx, IMG_FIX_LOSSY, 0, &t), 0);
+	fx.fx_mem.m_log = NULL;
+	assert_int_equal(cuts(&start, &fx.fx_log, 1, judge_lost, NULL), 0);
+	assert_true(cuts(&start, &fx.fx_log, 0, judge_lost, NULL) > 0);
+	mem_free(&start);
+	done(&fx);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_cut_can_be_repaired),
 		cmocka_unit_test(the_test_notices_missing_barriers),
+		cmocka_unit_test(what_was_nowhere_is_never_another_s),
 	};
 
 	return (cmocka_run_group_tests_name("qed repair, cut short", tests,

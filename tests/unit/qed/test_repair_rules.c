@@ -33,7 +33,13 @@ low_bits_go_only_where_that_leads_to_a_table(void **state)
 	repair_once(&fx, IMG_FIX_LOSSY, &t);
 	assert_int_equal(l2_of(&fx, 1), 0);
 	done(&fx);
-	/* or it is empty; or something else. */
+	/* or it is empty; */
+	make(&fx);
+	l1_entry(&fx, 1, mkqed_take(&fx.fx_k, TABLE) + 8);
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	assert_int_equal(l2_of(&fx, 1), 0);
+	done(&fx);
+	/* or that of another entry. */
 	make(&fx);
 	l1_entry(&fx, 1, l2_of(&fx, 2) + 8);
 	repair_once(&fx, IMG_FIX_LOSSY, &t);

@@ -85,6 +85,55 @@ a_header_is_not_guessed_from_little(void **state)
 	done(&fx);
 }
 
+/*
+ * Either the header has one cluster, and the L1 table is right behind it, or
+ * two: all ten clusters are in use, once, both ways.
+ */
+static void
+of_two_headers_none_is_chosen(void **state)
+{
+	static const struct {
+		unsigned e_cl, e_to;
+	} entries[] = {
+		{ 1, 3 }, /* one: of the L1 table */
+		{ 2, 5 }, /* both: of the L1 table */
+		{ 3, 8 }, /* one: of a table, two: of the L1 table */
+		{ 4, 9 }, /* one: of a table, two: data */
+		{ 5, 7 }, /* both: of a table */
+		{ 8, 4 }, /* one: data, two: of a table */
+	};
+	static struct told t;
+	struct mem was = { 0 };
+	struct fx fx;
+	uint64_t leaks;
+	size_t i;
+
+	(void)state;
+	fx_init(&fx, UINT64_C(4) << 30, 12, TABLE);
+	mkqed_begin(&fx.fx_k);
+	mkqed_take(&fx.fx_k, 7);
+	for (i = 0; i < LENGTH_OF(entries); i++)
+		field(&fx, entries[i].e_cl * CLUSTER, entries[i].e_to * CLUSTER,
+		    8);
+	assert_string_equal(mkqed_judge(&fx.fx_mem, &leaks), "");
+	assert_int_equal(leaks, 0);
+	mem_copy(&was, &fx.fx_mem);
+	field(&fx, 12, 2, 4);
+	stays(&fx, IMG_FIX_LOSSY, 0);
+	fx_only(&fx, IMG_QED_HEADER_L1);
+	field(&fx, 40, 2 * CLUSTER, 8);
+	assert_string_equal(mkqed_judge(&fx.fx_mem, &leaks), "");
+	assert_int_equal(leaks, 0);
+	/* With data only one way, it is clear again. */
+	field(&fx, 40, CLUSTER, 8);
+	field(&fx, 8 * CLUSTER, 0, 8);
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	field(&fx, 8 * CLUSTER, 4 * CLUSTER, 8);
+	assert_true(mem_equal(&was, &fx.fx_mem));
+	mem_free(&was);
+	done(&fx);
+}
+
 /* What is missing of the L1 table has no entries for a disk of that size. */
 static void
 an_l1_table_is_made_whole_where_nothing_is_lost(void **state)
@@ -248,6 +297,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_broken_field_is_found_out),
 		cmocka_unit_test(a_header_is_not_guessed_from_little),
+		cmocka_unit_test(of_two_headers_none_is_chosen),
 		cmocka_unit_test(
 		    an_l1_table_is_made_whole_where_nothing_is_lost),
 		cmocka_unit_test(the_mark_stays_while_anything_is_wrong),
