@@ -9,17 +9,16 @@
  *	1. the header, if unknown autoclear bits have to go first
  *	2. entries of tables that are cleared, or their low bits
  *	3. the length of the file, where its end cuts what is in use
- *	4. copies of what several entries share, behind the end, and the entries
- *	   of L2 tables in these copies
- *	5. entries of other L2 tables that lead to copies
- *	6. entries of the L1 table that do
- *	7. what moves down into holes: copies, then the entries
- *	8. the length of the file, where nothing is in use at its end
- *	9. the first sector: fields, and the mark to check
+ *	4. copies of what several entries share, behind the end: of data, and
+ *	   of tables, which lead to copies of their own
+ *	5. entries that lead to copies
+ *	6. what moves down into holes: copies, then the entries
+ *	7. the length of the file, where nothing is in use at its end
+ *	8. the first sector: fields, and the mark to check
  *
- * Only one of 2 to 6, and 7 and 8, is ever done: space is known to be free
- * where no entry is wrong.  A cut leaves some of the damage, or all of it,
- * and at worst clusters that nothing leads to.
+ * Either 2 to 5 are done, or 6 and 7: space is known to be free only where no
+ * entry is wrong.  A cut leaves some of the damage, or all of it, and at worst
+ * clusters that nothing leads to.
  *
  * Where guest data may be a table as well, nothing is written into tables, and
  * nothing is put where an entry leads that is not mended before.

@@ -270,21 +270,17 @@ write_copies(struct qed_repair *r)
 	return (error != 0 ? error : qed_fix_barrier(r));
 }
 
-/* Entries that lead to copies: those of the L1 table, or all others. */
+/* Entries that lead to copies; those in copies of tables are written. */
 static int
-write_late(struct qed_repair *r, int l1)
+write_late(struct qed_repair *r)
 {
-	const struct qed *q = &r->r_q;
 	const struct qed_pair *p = r->r_late.ps_pair;
-	int error = 0, is_l1;
+	int error = 0;
 	size_t i;
 
-	for (i = 0; i < r->r_late.ps_n && error == 0; i++, p++) {
-		is_l1 = p->p_at >= q->q_l1_off &&
-		    p->p_at - q->q_l1_off < q->q_table_len;
-		if (p->p_at < r->r_base && is_l1 == l1)
+	for (i = 0; i < r->r_late.ps_n && error == 0; i++, p++)
+		if (p->p_at < r->r_base)
 			error = qed_fix_entry(r, p->p_at, p->p_n);
-	}
 	return (error != 0 ? error : qed_fix_barrier(r));
 }
 
@@ -312,6 +308,5 @@ qed_fix_entries(struct qed_repair *r)
 		(void)qed_fix_resize(r, r->r_newlen);
 		return (error);
 	}
-	error = write_late(r, 0);
-	return (error != 0 ? error : write_late(r, 1));
+	return (write_late(r));
 }
