@@ -9,13 +9,17 @@
 #include "qed/repair.h"
 
 #define MAX_RIVALS 64 /* tables that overlap and are held against each other */
+#define MAX_TRIALS 4096 /* tables without low bits that one repair tries */
 
 /* What all entries lead to that can be used, and room to try others. */
 struct used {
 	struct qed_marks u_mk;
-	int u_known;     /* that is all of the file */
-	uint64_t u_data; /* entries of the table on trial that lead to data */
+	int u_known; /* that is all of the file */
+	/* Of the table on trial */
+	unsigned u_trials;
+	uint64_t u_data; /* entries that lead to data */
 	uint64_t u_flaws;
+	int u_ok;
 };
 
 static int
@@ -91,45 +95,62 @@ try_entry(struct img *im, void *arg, uint64_t voff, uint64_t at,
 	return (0);
 }
 
-/* What the trial has marked, whether it is used or not. */
-static void
-end_trial(struct used *u, enum qed_use use)
+/* What the trial has marked is free, unless it is of a table. */
+static int
+end_trial(struct img *im, void *arg, uint64_t voff, uint64_t at,
+    const struct qed_entry *n)
 {
-	struct qed_marks *mk = &u->u_mk;
-	uint64_t cl;
+	struct used *u = arg;
+	uint64_t cl = n->n_off >> qed(im)->q_bits;
 
-	for (cl = 0; cl < mk->mk_n; cl++)
-		if (qed_marks_get(mk, cl) == QED_U_DATA_HERE)
-			qed_marks_set(mk, cl, use);
+	(void)voff;
+	(void)at;
+	if (n->n_off != 0 && qed_marks_get(&u->u_mk, cl) == QED_U_DATA_HERE)
+		qed_marks_set(&u->u_mk, cl, u->u_ok ? QED_U_DATA : QED_U_FREE);
+	return (0);
+}
+
+/* The clusters of a table on trial. */
+static void
+mark_trial(struct img *im, struct used *u, uint64_t off, enum qed_use use)
+{
+	uint64_t cl = qed_table_first(im, off);
+
+	for (; cl < qed_table_end(im, off); cl++)
+		qed_marks_set(&u->u_mk, cl, use);
 }
 
 /* Could that be an L2 table that nothing else leads to? */
 static int
-try_table(struct qed_repair *r, struct used *u, uint32_t i, uint64_t off,
-    int *ok)
+try_table(struct qed_repair *r, struct used *u, uint32_t i, uint64_t off)
 {
 	static const struct qed_walker walker = { NULL, try_entry };
+	static const struct qed_walker end = { NULL, end_trial };
 	struct img *im = r->r_im;
 	struct qed_entry n;
-	uint64_t cl, end;
+	uint64_t cl;
 	int error;
 
-	*ok = 0;
+	u->u_ok = 0;
 	qed_judge_l1(im, off, &n);
 	if (n.n_row != IMG_ROW_NONE || n.n_off == 0)
 		return (0);
-	end = qed_table_end(im, off);
-	for (cl = qed_table_first(im, off); cl < end; cl++)
+	cl = qed_table_first(im, off);
+	for (; cl < qed_table_end(im, off); cl++)
 		if (qed_marks_get(&u->u_mk, cl) != QED_U_FREE)
 			return (0);
-	for (cl = qed_table_first(im, off); cl < end; cl++)
-		qed_marks_set(&u->u_mk, cl, QED_U_L2);
+	if (u->u_trials++ == MAX_TRIALS)
+		return (ENXIO);
+	mark_trial(im, u, off, QED_U_L2);
 	u->u_data = u->u_flaws = 0;
 	error = qed_walk_l2(im, &walker, u, i, off);
-	*ok = error == 0 && u->u_flaws == 0 && u->u_data > 0;
-	end_trial(u, *ok ? QED_U_DATA : QED_U_FREE);
-	for (cl = qed_table_first(im, off); cl < end && !*ok; cl++)
-		qed_marks_set(&u->u_mk, cl, QED_U_FREE);
+	u->u_ok = error == 0 && u->u_flaws == 0 && u->u_data > 0;
+	if (error == 0)
+		error = qed_walk_l2(im, &end, u, i, off);
+	if (!u->u_ok)
+		mark_trial(im, u, off, QED_U_FREE);
+	if (error == 0 && im->im_env->ev_poll != NULL)
+		error = im->im_env->ev_poll(im->im_env->ev_arg, 0, 0);
 	return (error);
 }
 
@@ -138,13 +159,13 @@ static int
 mask_l1(struct qed_repair *r, struct used *u, uint32_t i, uint64_t raw,
     uint64_t *n)
 {
-	int error, ok;
+	int error;
 
 	if (!u->u_known)
 		return (ENXIO);
 	*n = raw & ~(uint64_t)(r->r_q.q_cluster - 1);
-	error = try_table(r, u, i, *n, &ok);
-	if (!ok)
+	error = try_table(r, u, i, *n);
+	if (!u->u_ok)
 		*n = 0;
 	return (error);
 }
