@@ -9,16 +9,33 @@
 
 #define PER (IMG_SLICE / 8) /* entries of a slice */
 
-/* Is the slice at off, which must be inside the file, all zeros? */
+/*
+ * How many entries from off on are 0, because the slice is all zeros?  It must
+ * be inside the file.  What follows up to end may be a hole of the host's file,
+ * and tables may be 1 GiB of that; but the cache may know better by the time
+ * that something is written.
+ */
 static int
-is_empty(struct img *im, enum img_class cls, uint64_t off, int *empty)
+count_empty(struct img *im, enum img_class cls, uint64_t off, uint64_t end,
+    uint32_t *np)
 {
+	struct img_file *f = im->im_file[0];
 	struct img_slice *sl;
-	int error;
+	uint64_t len;
+	int error, data;
 
+	*np = 0;
 	error = img_cache_get(im, cls, off, IMG_SLICE, &sl);
-	if (error == 0)
-		*empty = img_is_zero(sl->sl_data, sl->sl_len);
+	if (error != 0 || !img_is_zero(sl->sl_data, sl->sl_len))
+		return (error);
+	*np = PER;
+	len = img_min(end, im->im_eof[0]) - off;
+	if (len <= IMG_SLICE || f->f_ops->fo_extent == NULL ||
+	    qed(im)->q_touched)
+		return (0);
+	error = f->f_ops->fo_extent(f, off, &len, &data);
+	if (error == 0 && !data && len > IMG_SLICE)
+		*np = (uint32_t)(len / IMG_SLICE) * PER;
 	return (error);
 }
 
@@ -48,18 +65,18 @@ qed_walk_l2(struct img *im, const struct qed_walker *w, void *arg, uint32_t i,
 {
 	struct qed *q = qed(im);
 	struct qed_entry n;
-	uint32_t k, nent = UINT32_C(1) << q->q_table_bits;
+	uint32_t k, skip, nent = UINT32_C(1) << q->q_table_bits;
 	uint64_t raw;
-	int error = 0, empty;
+	int error = 0;
 
 	for (k = 0; k < nent && error == 0; k++) {
 		if (!img_inside(off + (uint64_t)k * 8, 8, im->im_eof[0]))
 			break;
 		if (k % PER == 0) {
-			error = is_empty(im, IMG_COUNTS, off + (uint64_t)k * 8,
-			    &empty);
-			if (error == 0 && empty) {
-				k += PER - 1;
+			error = count_empty(im, IMG_COUNTS,
+			    off + (uint64_t)k * 8, off + q->q_table_len, &skip);
+			if (error == 0 && skip > 0) {
+				k += skip - 1;
 				continue;
 			}
 		}
@@ -99,17 +116,18 @@ int
 qed_walk(struct img *im, const struct qed_walker *w, void *arg)
 {
 	struct qed *q = qed(im);
-	uint32_t i, nent = UINT32_C(1) << q->q_table_bits;
-	int error = 0, empty = 0;
+	uint32_t i, skip = 0, nent = UINT32_C(1) << q->q_table_bits;
+	int error = 0;
 
 	for (i = 0; i < nent && error == 0; i++) {
 		if (i % PER == 0) {
-			error = is_empty(im, IMG_POINTERS,
-			    q->q_l1_off + (uint64_t)i * 8, &empty);
+			error = count_empty(im, IMG_POINTERS,
+			    q->q_l1_off + (uint64_t)i * 8,
+			    q->q_l1_off + q->q_table_len, &skip);
 			if (error == 0)
 				error = poll(im, voff_of(q, i, 0));
-			if (error == 0 && empty) {
-				i += PER - 1;
+			if (error == 0 && skip > 0) {
+				i += skip - 1;
 				continue;
 			}
 		}

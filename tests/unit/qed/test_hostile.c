@@ -6,6 +6,7 @@
  * where, and it ends with the first error.
  */
 
+#include "tool/tool.h"
 #include "unit/qed/fx.h"
 
 #define C UINT64_C(4096)
@@ -231,6 +232,40 @@ memory_follows_the_file_and_not_the_geometry(void **state)
 	fx_done(&fx);
 }
 
+/*
+ * A table of 1 GiB that hardly has a byte is not read; but what was written
+ * counts, also where the file still has a hole.
+ */
+static void
+tables_that_are_holes_are_passed_over(void **state)
+{
+	struct img_checked ch;
+	struct mem host;
+	uint64_t chunk;
+
+	(void)state;
+	mem_file(&host, 0);
+	k = fx_init(&fx, UINT64_C(1) << 62, 26, 16);
+	mem_large(&fx.fx_mem);
+	chunk = (UINT64_C(1) << fx.fx_mem.m_shift) / IMG_SLICE;
+	fx.fx_mem.m_ops.fo_extent = host.m_ops.fo_extent;
+	mkqed_begin(k);
+	mkqed_set(k, 1 << 26, mkqed_take(k, 1));
+	mem_reset(&fx.fx_mem);
+	fx_use(&fx, IMG_RDWR);
+	/* Four times: the chunk that is there, a slice of each that is not. */
+	assert_in_range(fx.fx_mem.m_calls[MEM_READ], 4 * chunk,
+	    4 * (chunk + (UINT64_C(1) << 30) / (chunk * IMG_SLICE)));
+	assert_int_equal(img_check(fx.fx_im, 0, 0, &ch), 0);
+	assert_int_equal(ch.ch_allocated, 1);
+	fx_writes(&fx, (UINT64_C(1) << 51) + (UINT64_C(2000) << 26), 512);
+	assert_int_equal(img_check(fx.fx_im, 0, 0, &ch), 0);
+	assert_int_equal(ch.ch_allocated, 2);
+	fx.fx_env.e_late = 0; /* a check may allocate */
+	fx_close(&fx);
+	fx_done(&fx);
+}
+
 int
 main(void)
 {
@@ -245,6 +280,7 @@ main(void)
 		cmocka_unit_test(guest_offsets_do_not_wrap),
 		cmocka_unit_test(the_first_error_ends_it),
 		cmocka_unit_test(memory_follows_the_file_and_not_the_geometry),
+		cmocka_unit_test(tables_that_are_holes_are_passed_over),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
