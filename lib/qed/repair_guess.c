@@ -141,6 +141,26 @@ try_it(struct qed_repair *r, int *sound)
 }
 
 /*
+ * Was the file cut off inside its L1 table?  Then all that can be wrong with
+ * the table made whole is that it leads to what is missing.  Where it is
+ * another field that is damaged, the table would reach over others and over
+ * data, and what is sound there would be lost to the next repair.
+ */
+static int
+is_cut_off(const struct qed_repair *r)
+{
+	unsigned row;
+
+	for (row = 0; row < IMG_NROWS; row++)
+		if (r->r_now[row] > 0 && row != IMG_QED_L1_RANGE &&
+		    row != IMG_QED_DATA_RANGE &&
+		    img_row((enum img_row)row)->r_stage == IMG_STAGE_VERIFY &&
+		    img_row((enum img_row)row)->r_severity >= IMG_SEV_CORRUPT)
+			return (0);
+	return (1);
+}
+
+/*
  * Where the end of the file cuts the L1 table, what is missing are entries
  * that no disk of this size has.
  */
@@ -171,7 +191,7 @@ extend_l1(struct qed_repair *r)
 		    qed_pairs_add(r, &r->r_mend, r->r_len - r->r_len % 8, 0);
 	if (error == 0)
 		error = qed_fix_look(r);
-	if (error != 0) {
+	if (error != 0 || !is_cut_off(r)) {
 		r->r_newlen = r->r_len;
 		return (error == EFTYPE ? 0 : error);
 	}
@@ -205,8 +225,10 @@ qed_plan_guess(struct qed_repair *r)
 	memcpy(r->r_head, r->r_was, sizeof(r->r_head));
 	if (error != 0)
 		return (error);
-	if (n != 1)
+	if (n == 0)
 		return (extend_l1(r));
+	if (n > 1)
+		return (0);
 	apply(r, &found);
 	r->r_done[row] = 1;
 	r->r_guess = text_of(found.g_off);

@@ -72,6 +72,15 @@ a_header_is_not_guessed_from_little(void **state)
 	field(&fx, 8, 3, 4);
 	stays(&fx, IMG_FIX_LOSSY, 0);
 	done(&fx);
+	/* The same, and an L1 table that would take in all that follows it. */
+	fx_init(&fx, DISK, 12, TABLE);
+	mkqed_begin(&fx.fx_k);
+	mkqed_data(&fx.fx_k, 1);
+	mkqed_take(&fx.fx_k, 1);
+	field(&fx, 8, 16, 4);
+	stays(&fx, IMG_FIX_LOSSY, 0);
+	fx_only(&fx, IMG_QED_L1_EOF);
+	done(&fx);
 	/* Two fields */
 	make(&fx);
 	field(&fx, 8, 3, 4);
