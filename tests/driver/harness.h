@@ -75,7 +75,7 @@ struct k_unit {
 int k_list(int fd, unsigned unit, struct k_unit *);
 /* An ioctl that no disk knows. */
 int k_odd(int fd);
-/* DIOCCACHESYNC and such get the same; swap and dump there are none. */
+/* Through the tables: no swap, no dump. */
 int k_size(enum k_face, int unit);
 int k_dump(enum k_face, int unit);
 
@@ -142,7 +142,6 @@ enum k_fault {
 	F_DISKLOCK, /* EINTR */
 	F_BUFQ,
 	F_TASKQ,
-	F_CRED, /* none: a place that never fails, to count */
 	F_LABEL,
 	F_NKINDS
 };

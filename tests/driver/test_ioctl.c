@@ -260,6 +260,7 @@ static void
 a_read_only_unit_opens_for_writing_only_to_be_controlled(void **state)
 {
 	uint8_t buf[512] = { 0 };
+	struct k_label kl;
 	struct fx fx;
 	int i, fd;
 
@@ -276,6 +277,8 @@ a_read_only_unit_opens_for_writing_only_to_be_controlled(void **state)
 		assert_true(fd >= 0);
 		assert_int_equal(k_write(fd, buf, 512, 0), -K_EROFS);
 		assert_int_equal(k_setlabel(fd, 1, 3, 8, 8), K_EROFS);
+		assert_int_equal(k_label(fd, K_GET, 3, &kl), 0);
+		assert_int_equal(kl.kl_len, 0);
 		assert_int_equal(k_close(fd), 0);
 		fx_look(&fx, 0, DISK);
 		assert_int_equal(fx.fx_file->hf_writes, 0);
