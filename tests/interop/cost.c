@@ -119,10 +119,21 @@ count_extent(struct img_file *f, uint64_t off, uint64_t *len, int *data)
 	return (f->f_ops->fo_extent(f, off, len, data));
 }
 
-static const struct img_fileops file_ops = { count_read, count_write,
-	count_barrier, count_length, count_resize, count_extent, NULL, NULL };
-static const struct img_fileops device_ops = { count_read, count_write,
-	count_barrier, count_length, count_resize, NULL, NULL, NULL };
+static const struct img_fileops file_ops = {
+	.fo_read = count_read,
+	.fo_write = count_write,
+	.fo_barrier = count_barrier,
+	.fo_length = count_length,
+	.fo_resize = count_resize,
+	.fo_extent = count_extent,
+};
+static const struct img_fileops device_ops = {
+	.fo_read = count_read,
+	.fo_write = count_write,
+	.fo_barrier = count_barrier,
+	.fo_length = count_length,
+	.fo_resize = count_resize,
+};
 
 static void
 wrap(struct counted *c, const char *path, unsigned flags, int device)

@@ -1,4 +1,7 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: ISC
+#
 # Runs in the guest until its power is cut: each line that it prints is a file
 # that was flushed, and its sum.
 

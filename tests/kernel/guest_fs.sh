@@ -1,4 +1,7 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: ISC
+#
 # Runs in the guest: a file system on each format, used by two processors.
 # /d has the images, their names are "a.FORMAT".
 

@@ -1,4 +1,7 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
+# SPDX-License-Identifier: ISC
+#
 # Runs in the guest: /d has logs, and images that they are replayed on.
 
 mount -t ext4 /dev/ubda /d || exit 1

@@ -12,6 +12,7 @@ uml=$(sh "$TOP/tests/kernel/uml_kernel.sh") || exit 1
 make -s -C "$TOP/sys/linux" KDIR="$uml" OUT="$PWD/mod" KARGS="ARCH=um" \
     >make.log 2>&1 || { cat make.log; exit 1; }
 cc=${CC:-cc}
+# shellcheck disable=SC2046 # a list of words
 $cc -std=c99 -D_GNU_SOURCE -O2 -I"$TOP/tests" -I"$TOP/lib" -o replay \
     "$TOP/tests/driver/replay.c" "$TOP/libimg.a" -lz -lpthread \
     $(pkg-config --libs libzstd 2>/dev/null) &&

@@ -47,6 +47,6 @@ if [ ! -e "$dir/done" ]; then
 		done
 		make -s ARCH=um -j"$(nproc)" linux modules
 	} >build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }
-	: >done
+	touch "$dir/done"
 fi
 echo "$dir"
