@@ -162,7 +162,8 @@ is_cut_off(const struct qed_repair *r)
 
 /*
  * Where the end of the file cuts the L1 table, what is missing are entries
- * that no disk of this size has.
+ * that no disk of this size has.  Unless the table is right behind the header,
+ * there may be others in front of it that the true one led to.
  */
 static int
 extend_l1(struct qed_repair *r)
@@ -172,7 +173,7 @@ extend_l1(struct qed_repair *r)
 	uint64_t table = img_le32(r->r_was + QED_H_TABLE_SIZE);
 	uint64_t span, cluster = img_le32(r->r_was + QED_H_CLUSTER_SIZE);
 	uint64_t n, nent;
-	int error;
+	int error, ok;
 
 	/* The fields before this one are sound. */
 	if (r->r_fatal != IMG_QED_L1_EOF || r->r_fixed || off >= r->r_len)
@@ -191,7 +192,10 @@ extend_l1(struct qed_repair *r)
 		    qed_pairs_add(r, &r->r_mend, r->r_len - r->r_len % 8, 0);
 	if (error == 0)
 		error = qed_fix_look(r);
-	if (error != 0 || !is_cut_off(r)) {
+	ok = error == 0 && is_cut_off(r);
+	if (ok && off != r->r_q.q_header_len)
+		error = try_it(r, &ok);
+	if (error != 0 || !ok) {
 		r->r_newlen = r->r_len;
 		return (error == EFTYPE ? 0 : error);
 	}

@@ -81,6 +81,14 @@ a_header_is_not_guessed_from_little(void **state)
 	stays(&fx, IMG_FIX_LOSSY, 0);
 	fx_only(&fx, IMG_QED_L1_EOF);
 	done(&fx);
+	/* The end of the file is not where the L1 table was. */
+	fx_init(&fx, DISK, 12, TABLE);
+	mkqed_begin(&fx.fx_k);
+	mkqed_data(&fx.fx_k, 1);
+	field(&fx, 40, mkqed_take(&fx.fx_k, 1), 8);
+	stays(&fx, IMG_FIX_LOSSY, 0);
+	fx_only(&fx, IMG_QED_L1_EOF);
+	done(&fx);
 	/* Two fields */
 	make(&fx);
 	field(&fx, 8, 3, 4);
