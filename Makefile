@@ -168,6 +168,7 @@ PROG_SRC = tests/interop/cost.c tests/interop/disk_plan.c \
 	tests/interop/disk_io.c tests/interop/qcow2_big.c
 
 MAN = man/imgtool.1 man/imgtool-check.7 man/img.3 man/img_format.9
+SYS_MAN = sys/man/qcow.4 sys/man/vhd.4 sys/man/qcowctl.8 sys/man/vhdctl.8
 
 # Every object depends on every header: simple, and never wrong.
 HDRS != find lib cmd tests -name '*.h' -o -name '*.def' | sort
@@ -248,13 +249,20 @@ check-driver: imgtool libimg-asan.a
 	@CC="$(CC)" LIBS="$(LIBS)" T="$(T)" \
 	    sh tests/driver/check.sh $(CORE_SRC)
 
+# The module in User Mode Linux and in Debian's kernel, which are fetched and
+# kept in IMGTOOL_CACHE (~/.cache/imgtool); the first is built once.
+check-kernel: imgtool libimg.a
+	@sh .ci/deps kernel
+	@IMGTOOL=$$PWD/imgtool LIMIT=2400 \
+	    sh tests/run.sh tests/kernel/uml.sh tests/kernel/qemu.sh
+
 lint:
 	sh tests/gate/format.sh
 	sh tests/gate/size.sh
 	sh tests/gate/return.sh
 	sh tests/gate/paths.sh
 	sh tests/gate/shell.sh
-	sh tests/gate/man.sh $(MAN)
+	sh tests/gate/man.sh $(MAN) $(SYS_MAN)
 
 format:
 	sh tests/gate/format.sh -i
@@ -301,4 +309,4 @@ clean:
 	    -exec rm -f {} +
 	rm -f imgtool imgtool-asan libimg.a libimg-asan.a
 
-.PHONY: all deps demo test check-core check-driver lint format bench install uninstall clean
+.PHONY: all deps demo test check-core check-driver check-kernel lint format bench install uninstall clean
