@@ -155,6 +155,14 @@ int img_alloc(struct img *, uint64_t n, void *ptrp);
 void img_free(struct img *, void *, uint64_t n);
 
 /*
+ * rw.c: f_map of a format that can tell a piece at voff, at most len: as many
+ * pieces as are one run.
+ */
+int img_map_run(struct img *, uint64_t voff, uint64_t len, struct img_extent *,
+    int (*piece)(struct img *, uint64_t voff, uint64_t len,
+	struct img_extent *));
+
+/*
  * rw.c: what a packed extent has in the file; room for im_packmax bytes, *plen
  * says how many.
  */

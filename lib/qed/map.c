@@ -92,32 +92,8 @@ map_piece(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 	return (0);
 }
 
-/* Does b go on where a ends? */
-static int
-goes_on(const struct img_extent *a, const struct img_extent *b)
-{
-	if (a->e_type != b->e_type || a->e_row != b->e_row)
-		return (0);
-	if (a->e_off == IMG_NOWHERE || b->e_off == IMG_NOWHERE)
-		return (a->e_off == b->e_off);
-	return (a->e_off + a->e_len == b->e_off);
-}
-
 int
 qed_map(struct img *im, uint64_t voff, uint64_t len, struct img_extent *e)
 {
-	struct img_extent next;
-	uint32_t polls = 0;
-	int error;
-
-	error = map_piece(im, voff, len, e);
-	while (error == 0 && e->e_len < len) {
-		error = map_piece(im, voff + e->e_len, len - e->e_len, &next);
-		if (error != 0 || !goes_on(e, &next))
-			break;
-		e->e_len += next.e_len;
-		if (++polls % 65536 == 0 && im->im_env->ev_poll != NULL)
-			error = im->im_env->ev_poll(im->im_env->ev_arg, 0, 0);
-	}
-	return (error);
+	return (img_map_run(im, voff, len, e, map_piece));
 }
