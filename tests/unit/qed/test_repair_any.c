@@ -66,6 +66,42 @@ every_failure_is_told(void **state)
 	}
 }
 
+/* Without memory less is done, or nothing, but nothing is worse. */
+static void
+memory_may_run_out_anywhere(void **state)
+{
+	static void (*const with[])(struct fx *) = { unknown_bits, many,
+		cut_and_outside, twins_all_over, leak_of_tables };
+	static struct content was;
+	static struct told t;
+	unsigned w, before;
+	struct fx fx;
+	uint64_t n;
+	int error;
+
+	(void)state;
+	for (w = 0; w < LENGTH_OF(with); w++) {
+		for (n = 1, error = ENOMEM; error != 0; n++) {
+			make(&fx);
+			with[w](&fx);
+			look(&fx, &was);
+			memset(&t, 0, sizeof(t));
+			check(&fx);
+			before = corruptions(&fx);
+			fx.fx_env.e_fail = fx.fx_env.e_allocs + n;
+			error = repair(&fx, IMG_FIX_LOSSY, 0, &t);
+			/* Beyond all that it asks for. */
+			if (fx.fx_env.e_allocs >= fx.fx_env.e_fail)
+				error = ENOMEM;
+			fx.fx_env.e_fail = 0;
+			assert_true(is_intact(&fx, &t, &was));
+			check(&fx);
+			assert_true(corruptions(&fx) <= before);
+			done(&fx);
+		}
+	}
+}
+
 static uint64_t
 some_entry(struct fx *fx, uint64_t *seed)
 {
@@ -179,6 +215,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_copy_that_fails_leaves_no_trace),
 		cmocka_unit_test(every_failure_is_told),
+		cmocka_unit_test(memory_may_run_out_anywhere),
 		cmocka_unit_test(a_safe_repair_is_safe_whatever_the_damage),
 	};
 

@@ -167,6 +167,39 @@ one_of_two_that_may_be_tables_is_not_chosen(void **state)
 	done(&fx);
 }
 
+/*
+ * A sound one, one over its end, and a third over the end of that: without the
+ * second, all that is wrong in the third would count.
+ */
+static void
+nothing_comes_to_light_that_is_worse(void **state)
+{
+	static struct told t;
+	uint64_t l2, n;
+	struct fx fx;
+
+	(void)state;
+	make(&fx);
+	l2 = l2_of(&fx, 1);
+	entry(&fx, NENT + 1, 0);
+	entry(&fx, NENT + 2, 0);
+	for (n = 0; n < 2 * CLUSTER; n += 8)
+		mkqed_put(&fx.fx_mem, l2 + TABLE * CLUSTER + n, n < 40 ? 7 : 0,
+		    8);
+	l1_entry(&fx, 0, l2);
+	l1_entry(&fx, 1, l2 + CLUSTER);
+	l1_entry(&fx, 2, l2 + 2 * CLUSTER);
+	stays(&fx, IMG_FIX_LOSSY, 0);
+	assert_int_equal(mem_has(&fx.fx_sink, IMG_QED_L2_OVERLAP), 3);
+	/* What has nothing to do with it is mended all the same. */
+	l1_entry(&fx, 3, 1);
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	assert_int_equal(t.t_n, 1);
+	assert_int_equal(l2_of(&fx, 3), 0);
+	assert_int_equal(l2_of(&fx, 1), l2 + CLUSTER);
+	done(&fx);
+}
+
 /* The first table is looked into, though it is the second that is one. */
 static void
 nothing_is_cleared_in_what_is_no_table(void **state)
@@ -329,6 +362,7 @@ main(void)
 		cmocka_unit_test(unclear_overlaps_stay),
 		cmocka_unit_test(what_overlaps_a_shared_table_goes),
 		cmocka_unit_test(one_of_two_that_may_be_tables_is_not_chosen),
+		cmocka_unit_test(nothing_comes_to_light_that_is_worse),
 		cmocka_unit_test(nothing_is_cleared_in_what_is_no_table),
 		cmocka_unit_test(guest_data_are_not_taken_for_entries),
 		cmocka_unit_test(copies_do_not_come_where_an_entry_leads),

@@ -178,6 +178,24 @@ an_l1_table_is_made_whole_where_nothing_is_lost(void **state)
 	done(&fx);
 }
 
+/* And nothing of it is left to be said. */
+static void
+a_name_that_is_none_goes(void **state)
+{
+	static struct told t;
+	struct fx fx;
+
+	(void)state;
+	make(&fx);
+	backing_empty(&fx);
+	stays(&fx, IMG_FIX_SAFE, 0);
+	fx_only(&fx, IMG_QED_BACKING_EMPTY);
+	repair_once(&fx, IMG_FIX_LOSSY, &t);
+	check(&fx);
+	assert_int_equal(fx.fx_sink.s_n, 0);
+	done(&fx);
+}
+
 /* --- marks and space ---------------------------------------------------- */
 
 static void
@@ -317,6 +335,7 @@ main(void)
 		cmocka_unit_test(of_two_headers_none_is_chosen),
 		cmocka_unit_test(
 		    an_l1_table_is_made_whole_where_nothing_is_lost),
+		cmocka_unit_test(a_name_that_is_none_goes),
 		cmocka_unit_test(the_mark_stays_while_anything_is_wrong),
 		cmocka_unit_test(space_that_may_be_in_use_is_kept),
 		cmocka_unit_test(holes_are_closed),
