@@ -52,5 +52,10 @@ for i in /d/a.*; do
 done
 echo "attach rw vhd /d/a.qcow2" >/dev/imgblk 2>/dev/null && bad "wrong format"
 rmmod imgblk || bad "rmmod"
+insmod /mod/imgblk.ko image=/d/a.qcow2 format=qcow2 readonly=1 ||
+    bad "insmod with an image"
+grep -q '^imgblk0 ro qcow2 ' /dev/imgblk || bad "no disk by parameter"
+mount -t ext4 -o ro /dev/imgblk0 /m && umount /m || bad "mount it"
+rmmod imgblk || bad "rmmod once more"
 umount /d || bad "umount /d"
 exit $rc

@@ -21,8 +21,11 @@ kernel_fs()
 	for m in $(cat /mod/order 2>/dev/null); do
 		insmod "/mod/$m" || echo "insmod $m failed"
 	done
+	echo 'the test begins' >/dev/kmsg
 	sh /test
-	echo "RESULT rc=$?"
+	rc=$?
+	dmesg | sed '1,/the test begins/d'
+	echo "RESULT rc=$rc"
 	sync
 	poweroff -f
 	END
@@ -63,7 +66,8 @@ kernel_pack()
 	(cd "$1" && find . | cpio -o -H newc --quiet | gzip -1) >"$2"
 }
 
-# kernel_judge LOG: did the test in it succeed, and the kernel keep quiet?
+# kernel_judge LOG: did the test in it succeed, and the kernel keep quiet?  What
+# it said before the test is not ours.
 kernel_judge()
 {
 	tr -d '\r' <"$1" >"$1.txt"
