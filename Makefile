@@ -245,7 +245,7 @@ check-core:
 	sh tests/gate/core.sh $(CORE_SRC)
 
 # The OpenBSD drivers, without OpenBSD; T="test_io" narrows it.
-check-driver: imgtool libimg-asan.a
+check-driver: check-core imgtool libimg-asan.a
 	@CC="$(CC)" LIBS="$(LIBS)" T="$(T)" \
 	    sh tests/driver/check.sh $(CORE_SRC)
 

@@ -20,7 +20,8 @@ boot()
 	b_log=$1 b_disk=$2 b_initrd=$3
 	timeout 400 qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
 	    -m 512 -smp 2 -nodefaults -no-user-config -display none \
-	    -no-reboot -kernel "$tree/boot/vmlinuz-$rel" -initrd "$b_initrd" \
+	    -no-reboot -pidfile "$PWD/pid" \
+	    -kernel "$tree/boot/vmlinuz-$rel" -initrd "$b_initrd" \
 	    -append "console=ttyS0 quiet panic=-1 oops=panic" \
 	    -drive "file=$b_disk,if=virtio,format=raw,cache=writeback" \
 	    -serial "file:$b_log" </dev/null
@@ -60,7 +61,7 @@ cut_power()
 		sleep 0.2
 		c_n=$((c_n + 1))
 	done
-	pkill -KILL -f "file=$PWD/disk,|file=disk," 2>/dev/null
+	kill -KILL "$(cat pid)"
 	wait $c_pid 2>/dev/null
 	tr -d '\r' <cut.log | sed -n 's/^FLUSHED //p' | grep '/m/f[0-9]*$' >sums
 	[ "$(wc -l <sums)" -ge "$3" ] || {
