@@ -125,7 +125,7 @@ static int
 can_copy(const struct qed_repair *r)
 {
 	return (!r->r_some && !r->r_fixed &&
-	    r->r_nfound[IMG_QED_L2_OVERLAP] == 0 &&
+	    r->r_now[IMG_QED_L2_OVERLAP] == 0 &&
 	    r->r_now[IMG_QED_L2_DATA] == 0 && r->r_now[IMG_QED_DATA_L2] == 0 &&
 	    r->r_now[IMG_QED_L2_CUT] == 0 &&
 	    r->r_now[IMG_QED_L2_CUT_EVEN] == 0 &&
