@@ -8,7 +8,8 @@
  *
  * There is no request to flush in this system, so a write is done only when
  * it is stable.  One that changes no table is written with IO_SYNC.  The
- * others, and all behind them, wait for one flush once the queue is empty.
+ * others, and all writes behind them, wait for one flush: once the queue is
+ * empty or, as reads may keep it from ever being that, IMGDISK_NPEND bufs on.
  */
 
 #include <sys/param.h>
@@ -173,8 +174,6 @@ imgdisk_one(struct imgdisk_softc *sc, struct buf *bp)
 		return;
 	}
 	sc->sc_pend[sc->sc_npend++] = bp;
-	if (sc->sc_npend == IMGDISK_NPEND)
-		imgdisk_flush(sc);
 }
 
 void
@@ -182,8 +181,14 @@ imgdisk_task(void *arg)
 {
 	struct imgdisk_softc *sc = arg;
 	struct buf *bp;
+	u_int n = 0;
 
-	while ((bp = bufq_dequeue(&sc->sc_bufq)) != NULL)
+	while ((bp = bufq_dequeue(&sc->sc_bufq)) != NULL) {
 		imgdisk_one(sc, bp);
+		if (sc->sc_npend > 0 && ++n == IMGDISK_NPEND) {
+			imgdisk_flush(sc);
+			n = 0;
+		}
+	}
 	imgdisk_flush(sc);
 }

@@ -21,7 +21,7 @@
 #include "core/dcache.h"
 #include "dev/imgdiskio.h"
 
-#define IMGDISK_NPEND 64 /* writes that wait for one flush */
+#define IMGDISK_NPEND 64 /* bufs that a write waits for until it is flushed */
 #define IMGDISK_SECBITS_MIN 9
 #define IMGDISK_SECBITS_MAX 16
 #define IMGDISK_BUDGET (16 * 1024 * 1024) /* bytes a handle may allocate */

@@ -106,6 +106,8 @@ struct k_buf *k_submit(int fd, int write, void *, long len, long long blkno);
 /* Wait, free: its error, and what was not done. */
 int k_wait(struct k_buf *, unsigned long *resid);
 int k_done(struct k_buf *); /* is it? */
+/* Wait: which of all bufs that were done it was. */
+unsigned long k_order(struct k_buf *);
 /* No task starts while held; release lets them. */
 void k_hold(void);
 void k_release(void);

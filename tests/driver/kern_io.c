@@ -133,6 +133,13 @@ k_done(struct k_buf *kb)
 	return (kern_isdone(&kb->kb_buf));
 }
 
+unsigned long
+k_order(struct k_buf *kb)
+{
+	(void)kern_biowait(&kb->kb_buf);
+	return (kb->kb_buf.b_lblkno);
+}
+
 int
 k_wait(struct k_buf *kb, unsigned long *resid)
 {

@@ -247,6 +247,38 @@ the_disk_counts_what_it_did(void **state)
 	}
 }
 
+/* Reads that keep coming: a write that waits for a flush gets it soon. */
+static void
+reads_do_not_keep_a_write_from_its_flush(void **state)
+{
+	static const int allocates[] = { 3, 4 };
+	static uint8_t buf[512];
+	struct k_buf *w, *r[300];
+	unsigned long order;
+	struct fx fx;
+	unsigned i, j;
+
+	(void)state;
+	for (i = 0; i < LENGTH_OF(allocates); i++) {
+		fx_up(&fx, image[allocates[i]].image, NULL, 0, 0);
+		mem_pattern(fx.fx_guest, 4096, 0, 1);
+		k_hold();
+		w = k_submit(fx.fx_disk, 1, fx.fx_guest, 4096, 0);
+		for (j = 0; j < LENGTH_OF(r); j++)
+			r[j] = k_submit(fx.fx_disk, 0, buf, 512, 4096);
+		k_release();
+		order = k_order(w);
+		assert_true(order < k_order(r[100]));
+		assert_true(order > k_order(r[10])); /* one flush for more */
+		assert_int_equal(k_wait(w, NULL), 0);
+		for (j = 0; j < LENGTH_OF(r); j++)
+			assert_int_equal(k_wait(r[j], NULL), 0);
+		fx_look(&fx, 0, DISK);
+		fx_sound(&fx, 0);
+		fx_down(&fx);
+	}
+}
+
 int
 main(void)
 {
@@ -259,6 +291,7 @@ main(void)
 		TEST(a_full_file_system_is_no_space_and_no_more),
 		TEST(the_block_device_and_partitions_see_the_same_disk),
 		TEST(the_disk_counts_what_it_did),
+		TEST(reads_do_not_keep_a_write_from_its_flush),
 	};
 
 	return (cmocka_run_group_tests(tests, fx_boot, NULL));
