@@ -31,14 +31,25 @@ backing_format(struct img *im, const struct img_format **fmt)
 	error = img_ref(im, 0, &ref);
 	if (error != 0)
 		return (error == ENOENT ? EINVAL : error);
-	if (ref.rf_kind != IMG_REF_BACKING)
-		return (ENOTSUP);
 	*fmt = NULL;
 	if (ref.rf_format != NULL && ref.rf_format[0] != '\0') {
 		*fmt = img_format_find(ref.rf_format);
 		if (*fmt == NULL)
 			return (ENOTSUP);
 	}
+	return (0);
+}
+
+/* No descriptor is a data file. */
+static int
+check_refs(struct img *im)
+{
+	struct img_ref ref;
+	unsigned i;
+
+	for (i = 0; img_ref(im, i, &ref) == 0; i++)
+		if (ref.rf_kind != IMG_REF_BACKING)
+			return (ENOTSUP);
 	return (0);
 }
 
@@ -66,7 +77,10 @@ open_next(struct img_backing *b, int fd, const struct img_args *top)
 		return (error);
 	}
 	b->b_n++;
-	return (i == 0 ? 0 : img_lend(b->b_img[i - 1], b->b_img[i]));
+	error = check_refs(b->b_img[i]);
+	if (error == 0 && i > 0)
+		error = img_lend(b->b_img[i - 1], b->b_img[i]);
+	return (error);
 }
 
 /* Is there an image that still needs another one? */

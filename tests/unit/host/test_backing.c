@@ -101,6 +101,8 @@ too_few_and_too_many_are_refused(void **state)
 	fds[0] = open_fd("ext", O_RDONLY);
 	fds[1] = open_fd("data", O_RDONLY);
 	assert_int_equal(open_backing(&b, fds, 2, 0), ENOTSUP);
+	fds[0] = open_fd("ext", O_RDONLY);
+	assert_int_equal(open_backing(&b, fds, 1, 0), ENOTSUP);
 	assert_int_equal(open_files(), n);
 	assert_null(b);
 }
