@@ -106,7 +106,8 @@ UNIT_SRC = \
 	tests/unit/qed/test_repair.c tests/unit/qed/test_repair_cut.c \
 	tests/unit/qed/test_repair_rules.c tests/unit/qed/test_repair_any.c \
 	tests/unit/qed/test_repair_space.c \
-	tests/unit/core/test_cache.c tests/unit/core/test_rw.c \
+	tests/unit/core/test_cache.c tests/unit/core/test_dcache.c \
+	tests/unit/core/test_rw.c \
 	tests/unit/core/test_write.c tests/unit/core/test_img.c \
 	tests/unit/core/test_finding.c tests/unit/raw/test_raw.c \
 	tests/unit/vhd/test_geometry.c tests/unit/vhd/test_footer.c \
