@@ -61,6 +61,22 @@ for cc in clang gcc; do
 	done
 done
 
+# In a tree of kernel sources, where import.sh puts them and nothing else is.
+mkdir -p "$tmp/sys/dev" "$tmp/sys/conf"
+sh sys/conf/import.sh "$tmp/sys" >"$tmp/files" || exit 1
+IMPORTED=$(echo "$KERNEL" | sed 's/-Isys -Ilib//')
+awk '$1 == "file" { print $2 }' "$tmp/files" >"$tmp/names"
+while read -r f; do
+	# shellcheck disable=SC2086 # lists of words
+	queue clang "$tmp/sys/$f" $IMPORTED "-I$tmp/sys" \
+	    "-I$tmp/sys/lib/imglib"
+done <"$tmp/names"
+[ "$(wc -l <"$tmp/names")" -eq \
+    "$(find "$tmp/sys" -name '*.c' | wc -l)" ] || {
+	echo "typecheck: import.sh names not all files, or too many" >&2
+	exit 1
+}
+
 xargs -P "$(getconf _NPROCESSORS_ONLN)" -I '{}' sh -c '{}' <"$tmp/work" || {
 	echo "typecheck: OpenBSD would not compile this" >&2
 	exit 1
