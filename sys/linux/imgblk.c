@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
 
 /*
- * A disk out of an image.  Requests come from a queue that may sleep, and are
- * done at once.  A write is stable after the next REQ_OP_FLUSH, or at once
- * with REQ_FUA, as everywhere in Linux.
+ * A disk out of an image.  Requests are done in order by a worker, never by
+ * who submits them: that may be a process that is being killed, hold a
+ * transaction of its file system, or have bios of its own to submit before
+ * those of the host file would get their turn.  A write is stable after the
+ * next REQ_OP_FLUSH, or at once with REQ_FUA, as everywhere in Linux.
  */
 
 #include <linux/module.h>
@@ -13,6 +15,11 @@
 #include "imgblk.h"
 
 int imgblk_major;
+
+/* What each request has beside it. */
+struct imgblk_cmd {
+	struct work_struct c_work;
+};
 
 /* One piece of memory of a request. */
 static int
@@ -61,6 +68,9 @@ handle(struct imgblk *b, struct request *rq)
 		error = transfer_all(b, rq, true);
 		break;
 	case REQ_OP_WRITE_ZEROES:
+		/* Space is given up: who wants to keep it writes zeros. */
+		if (rq->cmd_flags & REQ_NOUNMAP)
+			return (EOPNOTSUPP);
 		error = img_zero(b->b_img,
 		    (uint64_t)blk_rq_pos(rq) << SECTOR_SHIFT, blk_rq_bytes(rq));
 		break;
@@ -74,22 +84,36 @@ handle(struct imgblk *b, struct request *rq)
 	return (error);
 }
 
+static void
+imgblk_work(struct work_struct *work)
+{
+	struct request *rq =
+	    blk_mq_rq_from_pdu(container_of(work, struct imgblk_cmd, c_work));
+	unsigned int noio, local;
+	int error;
+
+	/*
+	 * What the host file needs must not wait for our own disk, for memory
+	 * or until less is dirty.
+	 */
+	noio = memalloc_noio_save();
+	local = current->flags & PF_LOCAL_THROTTLE;
+	current->flags |= PF_LOCAL_THROTTLE;
+	error = handle(rq->q->queuedata, rq);
+	current_restore_flags(local, PF_LOCAL_THROTTLE);
+	memalloc_noio_restore(noio);
+	blk_mq_end_request(rq, errno_to_blk_status(imgblk_errno(error)));
+}
+
 static blk_status_t
 imgblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct imgblk *b = hctx->queue->queuedata;
-	struct request *rq = bd->rq;
-	unsigned int noio;
-	int error;
+	struct imgblk_cmd *c = blk_mq_rq_to_pdu(bd->rq);
 
-	blk_mq_start_request(rq);
-	/* What the host file needs must not wait for our own disk. */
-	noio = memalloc_noio_save();
-	mutex_lock(&b->b_lock);
-	error = handle(b, rq);
-	mutex_unlock(&b->b_lock);
-	memalloc_noio_restore(noio);
-	blk_mq_end_request(rq, errno_to_blk_status(imgblk_errno(error)));
+	blk_mq_start_request(bd->rq);
+	INIT_WORK(&c->c_work, imgblk_work);
+	queue_work(b->b_work, &c->c_work);
 	return (BLK_STS_OK);
 }
 
@@ -193,7 +217,8 @@ make_disk(struct imgblk *b)
 	b->b_tags.nr_hw_queues = 1;
 	b->b_tags.queue_depth = IMGBLK_DEPTH;
 	b->b_tags.numa_node = NUMA_NO_NODE;
-	b->b_tags.flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_BLOCKING;
+	b->b_tags.cmd_size = sizeof(struct imgblk_cmd);
+	b->b_tags.flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_STACKING;
 	error = blk_mq_alloc_tag_set(&b->b_tags);
 	if (error != 0)
 		return (error);
@@ -213,7 +238,7 @@ make_disk(struct imgblk *b)
 	set_disk_ro(disk, b->b_readonly);
 	blk_queue_max_hw_sectors(disk->queue, IMGBLK_MAX_SECTORS);
 	blk_queue_write_cache(disk->queue, true, true);
-	blk_queue_max_write_zeroes_sectors(disk->queue, UINT_MAX);
+	blk_queue_max_write_zeroes_sectors(disk->queue, IMGBLK_MAX_ZEROES);
 	error = add_disk(disk);
 	if (error != 0) {
 		put_disk(disk);
@@ -231,8 +256,13 @@ imgblk_attach(struct imgblk *b, const char *format, bool readonly)
 
 	b->b_readonly = readonly;
 	error = imgblk_errno(open_image(b, format));
-	if (error == 0)
-		error = make_disk(b);
+	if (error == 0) {
+		b->b_work = alloc_ordered_workqueue("imgblk%u", WQ_MEM_RECLAIM,
+		    b->b_unit);
+		error = b->b_work == NULL ? -ENOMEM : make_disk(b);
+	}
+	if (error != 0 && b->b_work != NULL)
+		destroy_workqueue(b->b_work);
 	if (error != 0 && b->b_img != NULL)
 		(void)img_abandon(b->b_img);
 	return (error);
@@ -252,6 +282,7 @@ imgblk_detach(struct imgblk *b)
 	del_gendisk(disk);
 	put_disk(disk);
 	blk_mq_free_tag_set(&b->b_tags);
+	destroy_workqueue(b->b_work);
 	error = imgblk_errno(img_close(b->b_img));
 	imgblk_file_close(&b->b_file);
 	return (error);

@@ -11,15 +11,16 @@
 
 #include <linux/blk-mq.h>
 #include <linux/fs.h>
-#include <linux/mutex.h>
+#include <linux/workqueue.h>
 
 #include "core/env.h"
 
 #define IMGBLK_UNITS 8
 #define IMGBLK_MINORS 16
 #define IMGBLK_DEPTH 64
-#define IMGBLK_MAX_SECTORS 2048   /* of a request */
-#define IMGBLK_BUDGET (16u << 20) /* bytes a handle may allocate */
+#define IMGBLK_MAX_SECTORS 2048       /* of a request */
+#define IMGBLK_MAX_ZEROES (64 * 2048) /* sectors of one that writes zeros */
+#define IMGBLK_BUDGET (16u << 20)     /* bytes a handle may allocate */
 
 struct imgblk_file {
 	struct img_file f_file; /* first */
@@ -31,7 +32,7 @@ struct imgblk {
 	bool b_readonly;
 	struct imgblk_file b_file;
 	struct img *b_img;
-	struct mutex b_lock; /* the library has one caller at a time */
+	struct workqueue_struct *b_work; /* the library has one caller */
 	struct blk_mq_tag_set b_tags;
 	struct gendisk *b_disk;
 };

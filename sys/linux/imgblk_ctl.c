@@ -63,7 +63,6 @@ attach(const char *path, const char *fmt, bool ro)
 	if (b == NULL)
 		return (-ENOMEM);
 	b->b_unit = i;
-	mutex_init(&b->b_lock);
 	error = imgblk_file_open(&b->b_file, path, ro);
 	if (error == 0) {
 		error = in_use(b) ? -EBUSY : imgblk_attach(b, fmt, ro);
@@ -188,14 +187,16 @@ imgblk_init(void)
 	imgblk_major = register_blkdev(0, "imgblk");
 	if (imgblk_major < 0)
 		return (imgblk_major);
-	if (image != NULL)
+	error = misc_register(&ctl);
+	if (error == 0 && image != NULL) {
+		mutex_lock(&units_lock);
 		error = attach(image, format, readonly);
-	if (error == 0)
-		error = misc_register(&ctl);
-	if (error != 0) {
-		detach_all();
-		unregister_blkdev(imgblk_major, "imgblk");
+		mutex_unlock(&units_lock);
+		if (error != 0)
+			misc_deregister(&ctl);
 	}
+	if (error != 0)
+		unregister_blkdev(imgblk_major, "imgblk");
 	return (error);
 }
 

@@ -115,7 +115,7 @@ imgblk_file_open(struct imgblk_file *f, const char *path, bool readonly)
 	if (IS_ERR(host))
 		return (PTR_ERR(host));
 	if (!S_ISREG(file_inode(host)->i_mode)) {
-		fput(host);
+		filp_close(host, NULL);
 		return (-EINVAL);
 	}
 	f->f_host = host;
@@ -128,6 +128,6 @@ void
 imgblk_file_close(struct imgblk_file *f)
 {
 	if (f->f_host != NULL)
-		fput(f->f_host);
+		filp_close(f->f_host, NULL);
 	f->f_host = NULL;
 }

@@ -5,13 +5,17 @@
  * kernel.
  *
  *	replay_blk LOG FORMAT IMAGE
+ *	replay_blk zero FORMAT IMAGE	zeros without writing them
  *
  * The disk is read and written past the page cache, so that the module sees
  * the log's operations, in pieces of a page each.
  */
 
+#include <sys/ioctl.h>
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -85,27 +89,54 @@ operate(const struct log_op *lo, uint8_t *buf)
 		stop("operation");
 }
 
-int
-main(int argc, char **argv)
+/* The middle of what was written becomes zeros, and nothing around it. */
+static void
+zero(uint8_t *buf)
+{
+	uint64_t range[2] = { LOG_MAX / 4 + 512, LOG_MAX / 2 };
+	struct log_op lo = { 'w', 0, LOG_MAX, 1 };
+	uint32_t i, end = (uint32_t)(range[0] + range[1]);
+
+	operate(&lo, buf);
+	if (ioctl(disk, BLKZEROOUT, range) == -1)
+		stop("BLKZEROOUT");
+	lo.lo_what = 'r';
+	operate(&lo, buf);
+	for (i = 0; i < LOG_MAX; i++)
+		if ((buf[i] == 0) != (i >= range[0] && i < end))
+			stop("zeros");
+}
+
+static void
+replay(const char *path, uint8_t *buf)
 {
 	struct log_op lo;
-	void *buf;
-	FILE *f;
+	FILE *f = fopen(path, "r");
 	int r;
 
-	if (argc != 4 || posix_memalign(&buf, PAGE, LOG_MAX) != 0)
-		return (2);
-	f = fopen(argv[1], "r");
 	if (f == NULL)
-		stop(argv[1]);
-	format = argv[2];
-	image = argv[3];
-	attach();
+		stop(path);
 	while ((r = log_next(f, &lo)) > 0)
 		operate(&lo, buf);
 	if (r < 0)
-		stop(argv[1]);
-	detach();
+		stop(path);
 	fclose(f);
+}
+
+int
+main(int argc, char **argv)
+{
+	void *buf;
+
+	if (argc != 4 || posix_memalign(&buf, PAGE, LOG_MAX) != 0)
+		return (2);
+	format = argv[2];
+	image = argv[3];
+	attach();
+	if (strcmp(argv[1], "zero") == 0)
+		zero(buf);
+	else
+		replay(argv[1], buf);
+	detach();
 	return (0);
 }

@@ -63,6 +63,9 @@ for seed in 1 2; do
 	an_image qed.$seed qed $seed
 	an_image qed4k.$seed qed $seed -o cluster_size=4k,table_size=1
 done
+for f in qcow2 vhd qed; do
+	run_ok imgtool create -q -f $f outer/zero.$f 16M
+done
 kernel_disk outer
 run replay.log guest_replay.sh
 e2fsck -fy disk >/dev/null 2>&1
@@ -71,3 +74,9 @@ while read -r _ fmt name; do
 	same_bytes got "want.$name"
 	run_ok imgtool check -f "$fmt" got
 done <outer/list
+
+t_begin "zeros that nobody wrote are there"
+for f in qcow2 vhd qed; do
+	dump zero.$f got || fail "no zero.$f"
+	run_ok imgtool check -f $f got
+done
