@@ -102,14 +102,16 @@ severity_and_what_is_allowed_agree(void **state)
 		default:
 			/*
 			 * What needs a parent, a key or a library is sound;
-			 * two flaws are harmless to readers only.
+			 * some things are harmless to readers only.
 			 */
 			good = r->r_allows == IMG_ALLOW_WRITE ||
 			    i == IMG_VHD_PARENT_RAW ||
 			    i == IMG_VHD_DIFFERENCING ||
 			    i == IMG_QCOW2_ENCRYPTED ||
 			    i == IMG_QCOW2_NO_ZSTD || i == IMG_QCOW2_SIZE_ODD ||
-			    i == IMG_QCOW2_BACKING_OVERLAP;
+			    i == IMG_QCOW2_BACKING_OVERLAP ||
+			    i == IMG_QED_DIRTY || i == IMG_QED_DIRTY_BACKING ||
+			    i == IMG_QED_DEVICE;
 		}
 		if (!good)
 			fail_msg("%s-%u: severity and allows disagree",
